@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+#include "connection.h"
+
+#include <errno.h>
+
+#include "engine.h"
+#include "operation.h"
+#include "shim/sys.h"
+#include "tcp.h"
+
+struct fd_chunk *_Atomic fd_chunks[FD_CHUNKS];
+
+/* One for each slot, then one for each spare slot; a forked child that attaches
+ * gets its own, and goes on seeing its copy of the old ones through the fds that
+ * it inherited. */
+static struct connection *connections;
+
+/* Slots for when the store has no more: a full disk costs the view of a
+ * connection, not its protection. Bytes are counted in the endpoint's record. */
+static struct store spare;
+
+static void *memory_reserve(size_t size)
+{
+	void *memory = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+bool connections_attach(void)
+{
+	connections = memory_reserve(2 * SLOTS_PER_PROCESS * sizeof(*connections));
+	spare.file = NULL;
+	return connections != NULL;
+}
+
+static struct fd_chunk *fd_chunk_make(int fd)
+{
+	struct fd_chunk *chunk = fd_chunk(fd);
+	struct fd_chunk *expected = NULL;
+	unsigned int number = (unsigned int)fd / FDS_PER_CHUNK;
+	int saved_errno = errno;
+
+	if (chunk || number >= FD_CHUNKS)
+		return chunk;
+	chunk = memory_reserve(sizeof(*chunk));
+	if (chunk && !atomic_compare_exchange_strong(&fd_chunks[number], &expected, chunk)) {
+		sys_munmap(chunk, sizeof(*chunk));
+		chunk = expected;
+	}
+	errno = saved_errno;
+	return chunk;
+}
+
+static struct connection *fd_exchange(int fd, struct connection *connection)
+{
+	struct fd_chunk *chunk = connection ? fd_chunk_make(fd) : fd_chunk(fd);
+
+	if (!chunk)
+		return NULL;
+	return atomic_exchange_explicit(&chunk->connections[(unsigned int)fd % FDS_PER_CHUNK],
+					connection, memory_order_acq_rel);
+}
+
+bool connection_owned(const struct connection *connection)
+{
+	int32_t pid;
+
+	return engine_memory(&pid) == MEMORY_OWN && connection->owner == pid;
+}
+
+/* Nobody asked for the outcome of a pending connect, but there may be one. */
+static void operation_close(struct connection *connection, int fd)
+{
+	uint32_t ticket = operation_ticket(connection);
+
+	if (ticket && connection->is_stream && tcp_is_connected(fd))
+		operation_succeed(connection, ticket);
+	else if (ticket)
+		operation_abandon(connection, ticket);
+}
+
+/* One fd fewer stands for it. A forked child's copy just forgets. */
+static void connection_drop(struct connection *connection, int fd)
+{
+	if (!connection_owned(connection) ||
+	    atomic_fetch_sub_explicit(&connection->fds, 1, memory_order_acq_rel) != 1)
+		return;
+	operation_close(connection, fd);
+	/* One that failed goes on saying so. */
+	if (connection->slot->state != SLOT_FAILED)
+		operation_state(connection, SLOT_DISCONNECTED);
+	store_slot_release(connection->spare ? &spare : &engine.store, connection->slot_index);
+}
+
+static void fd_forget(int fd)
+{
+	struct connection *connection;
+
+	if (engine_memory(NULL) == MEMORY_BORROWED)
+		return;
+	connection = fd_exchange(fd, NULL);
+	if (connection)
+		connection_drop(connection, fd);
+}
+
+/* A connection whose slot is in the store, or, if that is full, in memory. */
+static struct connection *connection_take(uint32_t record)
+{
+	struct endpoint_record *counted = &engine.store.file->endpoints[record];
+	uint32_t index = store_slot_take(&engine.store, record);
+	bool is_spare = index == SLOT_NONE;
+	struct connection *connection;
+
+	if (is_spare && (spare.file || store_open_memory(&spare)))
+		index = store_slot_take(&spare, record);
+	if (index == SLOT_NONE)
+		return NULL;
+	connection = &connections[index + (is_spare ? SLOTS_PER_PROCESS : 0)];
+	connection->slot = &(is_spare ? &spare : &engine.store)->file->slots[index];
+	connection->record = counted;
+	connection->sent_bytes = is_spare ? &counted->counters[COUNTER_sent_bytes]
+					  : &connection->slot->sent_bytes;
+	connection->received_bytes = is_spare ? &counted->counters[COUNTER_received_bytes]
+					      : &connection->slot->received_bytes;
+	connection->slot_index = index;
+	connection->spare = is_spare;
+	return connection;
+}
+
+struct connection *connection_open(int fd, uint32_t record, int rule, int32_t owner)
+{
+	struct connection *connection = connection_take(record);
+	struct connection *before;
+
+	if (!connection)
+		return NULL;
+	connection->owner = owner;
+	connection->rule = rule;
+	connection->generation = atomic_load_explicit(&connection->slot->generation,
+						      memory_order_relaxed);
+	connection->attempts = 0;
+	connection->reported = 0;
+	atomic_store_explicit(&connection->attention, 0, memory_order_relaxed);
+	atomic_store_explicit(&connection->fds, 1, memory_order_relaxed);
+	atomic_store_explicit(&connection->slot->fd, fd, memory_order_relaxed);
+	atomic_store_explicit(&connection->slot->rule, rule, memory_order_relaxed);
+	before = fd_exchange(fd, connection);
+	if (before)
+		connection_drop(before, fd);
+	return connection;
+}
+
+void fd_opened(int fd, unsigned int kind)
+{
+	struct fd_chunk *chunk = kind ? fd_chunk_make(fd) : fd_chunk(fd);
+
+	if (!chunk)
+		return;
+	if (connection_of(fd))
+		fd_forget(fd);
+	atomic_store_explicit(&chunk->kinds[(unsigned int)fd % FDS_PER_CHUNK], (uint8_t)kind,
+			      memory_order_relaxed);
+}
+
+unsigned int fd_kind(int fd)
+{
+	struct fd_chunk *chunk = fd_chunk(fd);
+
+	return chunk ? atomic_load_explicit(&chunk->kinds[(unsigned int)fd % FDS_PER_CHUNK],
+					    memory_order_relaxed)
+		     : 0;
+}
+
+void fd_mode(int fd, bool nonblocking)
+{
+	unsigned int kind = fd_kind(fd);
+
+	if (!kind)
+		return;
+	kind = (kind & ~(unsigned int)FD_NONBLOCKING) | (nonblocking ? FD_NONBLOCKING : 0);
+	atomic_store_explicit(&fd_chunk(fd)->kinds[(unsigned int)fd % FDS_PER_CHUNK], (uint8_t)kind,
+			      memory_order_relaxed);
+}
+
+void fd_closing(int fd)
+{
+	if (connection_of(fd))
+		fd_forget(fd);
+}
+
+void fd_range_closing(unsigned int first, unsigned int last)
+{
+	for (unsigned int number = first / FDS_PER_CHUNK;
+	     number < FD_CHUNKS && number <= last / FDS_PER_CHUNK; number++) {
+		unsigned int fd = number * FDS_PER_CHUNK;
+
+		if (!atomic_load_explicit(&fd_chunks[number], memory_order_relaxed))
+			continue;
+		for (unsigned int i = 0; i < FDS_PER_CHUNK; i++, fd++)
+			if (fd >= first && fd <= last)
+				fd_closing((int)fd);
+	}
+}
+
+void fd_duplicated(int fd, int target)
+{
+	struct connection *connection = connection_of(fd);
+
+	if (fd == target || engine_memory(NULL) == MEMORY_BORROWED)
+		return;
+	fd_opened(target, fd_kind(fd));
+	if (!connection)
+		return;
+	atomic_fetch_add_explicit(&connection->fds, 1, memory_order_relaxed);
+	if (!fd_chunk_make(target)) {
+		atomic_fetch_sub_explicit(&connection->fds, 1, memory_order_relaxed);
+		return;
+	}
+	connection = fd_exchange(target, connection);
+	if (connection)
+		connection_drop(connection, target);
+}

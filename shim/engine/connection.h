@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Managed connections, and which fd stands for which.
+ *
+ * A connection is private to the process; what others may see of it is in its
+ * slot of the store.  Several fds can stand for one (dup).  An entry can be
+ * stale, since fds vanish without a close() that we see: it is believed only
+ * where a wrong belief does no more than count a byte for the wrong endpoint,
+ * or after the socket's cookie has been compared.
+ *
+ * Async-signal-safe and lock-free.
+ */
+#ifndef HOLDFAST_ENGINE_CONNECTION_H
+#define HOLDFAST_ENGINE_CONNECTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "shim/store/layout.h"
+
+/* Why a call on the connection must look twice. */
+enum attention {
+	ATTENTION_PENDING = 1u << 0,     /* a connect is under way in the kernel, outcome unknown */
+	ATTENTION_SEND_TIMEOUT = 1u << 1 /* SO_SNDTIMEO is ours, the caller's is in send_timeout */
+};
+
+/* What is known of an fd since socket(); cleared when the number is used anew. */
+enum fd_kind {
+	FD_STREAM = 1u << 0,
+	FD_DATAGRAM = 1u << 1,
+	/* As we saw it set; through a duplicate it can be set unseen. */
+	FD_NONBLOCKING = 1u << 2
+};
+
+struct connection {
+	/* The first 64 bytes are all that a transfer touches. */
+	_Atomic uint64_t *sent_bytes;
+	_Atomic uint64_t *received_bytes;
+	_Atomic uint32_t attention;
+	_Atomic uint32_t fds; /* how many stand for it */
+	struct connection_slot *slot;
+	struct endpoint_record *record;
+	/*
+	 * The operation in progress: an odd ticket. Who turns it even accounts for
+	 * the outcome, so that each is counted once whoever learns of it first.
+	 */
+	_Atomic uint32_t operation;
+	int32_t owner; /* pid */
+
+	int64_t began_ns; /* the operation, CLOCK_MONOTONIC */
+	struct timeval send_timeout;
+	int32_t rule;
+	uint32_t slot_index;
+	uint32_t generation;
+	uint32_t attempts;
+	uint8_t is_stream;
+	uint8_t nonblocking; /* as it was at connect() */
+	uint8_t spare;       /* its slot is memory of our own: the disk is full */
+	uint8_t reported;    /* connect() itself has returned success: the next says EISCONN */
+	uint8_t reserved[36];
+};
+_Static_assert(sizeof(struct connection) == 128, "two cache lines a connection");
+
+#define FDS_PER_CHUNK 1024
+#define FD_CHUNKS 1024 /* fds beyond 1,048,575 are not managed */
+
+struct fd_chunk {
+	struct connection *_Atomic connections[FDS_PER_CHUNK];
+	_Atomic uint8_t kinds[FDS_PER_CHUNK];
+};
+
+extern struct fd_chunk *_Atomic fd_chunks[FD_CHUNKS];
+
+static inline struct fd_chunk *fd_chunk(int fd)
+{
+	unsigned int number = (unsigned int)fd / FDS_PER_CHUNK;
+
+	if (number >= FD_CHUNKS)
+		return NULL;
+	return atomic_load_explicit(&fd_chunks[number], memory_order_acquire);
+}
+
+/* The connection that fd stands for, as far as we know; NULL for every fd that is not ours. */
+static inline struct connection *connection_of(int fd)
+{
+	struct fd_chunk *chunk = fd_chunk(fd);
+
+	if (__builtin_expect(chunk == NULL, 1))
+		return NULL;
+	return atomic_load_explicit(&chunk->connections[(unsigned int)fd % FDS_PER_CHUNK],
+				    memory_order_acquire);
+}
+
+/* Memory for this process's connections; once per process. */
+bool connections_attach(void);
+
+/*
+ * A new connection of fd to a record's endpoint, published under fd; what fd
+ * stood for before is released. owner: this process. NULL when there is no
+ * memory for it.
+ */
+struct connection *connection_open(int fd, uint32_t record, int rule, int32_t owner);
+
+/* True if it is this process's own and not shared memory of another (vfork). */
+bool connection_owned(const struct connection *connection);
+
+/* ---- what the hooks tell ------------------------------------------------------- */
+
+/* socket() and the like returned fd: whatever was known of the number is stale. */
+void fd_opened(int fd, unsigned int kind);
+unsigned int fd_kind(int fd);
+/* O_NONBLOCK was set or cleared. */
+void fd_mode(int fd, bool nonblocking);
+/* fd is about to be closed; with its last fd the connection ends. */
+void fd_closing(int fd);
+void fd_range_closing(unsigned int first, unsigned int last);
+/* target has become another name of fd. */
+void fd_duplicated(int fd, int target);
+
+#endif

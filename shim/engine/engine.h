@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The process as the engine sees it: which policy holds, which store is written,
+ * and whether this memory is its own.  Attached at the first network use.
+ */
+#ifndef HOLDFAST_ENGINE_ENGINE_H
+#define HOLDFAST_ENGINE_ENGINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "policy/policy.h"
+#include "shim/store/store.h"
+
+struct engine {
+	const struct policy *policy; /* never changes once it is set */
+	struct store store;
+	const char *exec_path; /* for rules that match programs */
+	char exe_path[256];    /* what /proc/self/exe names; "" if unknown */
+};
+
+extern struct engine engine;
+
+/*
+ * True if calls are to be managed. The first call in a process, and in a forked
+ * child, attaches: policy first, then, when needed, the store. Other threads wait
+ * for it; a call out of a signal handler never does. errno is kept.
+ */
+bool engine_ready(void);
+
+/* Whose tables these are. */
+enum engine_memory {
+	MEMORY_OWN,
+	MEMORY_INHERITED, /* a forked child's copy, and the child has not attached yet */
+	MEMORY_BORROWED   /* a vfork child: the tables are its parent's, in use there */
+};
+
+/* One system call; for slow paths. owner: the pid that owns MEMORY_OWN tables, may be NULL. */
+enum engine_memory engine_memory(int32_t *owner);
+
+/* Leaves in order: the process ends now. Does nothing in a child that never attached. */
+void engine_leave(void);
+
+/* An event about the process itself; detail may be NULL. */
+void engine_event(enum store_event_kind kind, enum store_event_level level, const char *detail);
+
+#endif

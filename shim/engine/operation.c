@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+#include "operation.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine.h"
+#include "shim/log.h"
+
+static int64_t clock_read(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t clock_ns(void)
+{
+	return clock_read(CLOCK_MONOTONIC);
+}
+
+int64_t clock_coarse_ns(void)
+{
+	return clock_read(CLOCK_MONOTONIC_COARSE);
+}
+
+static void state_set(struct connection *connection, enum slot_state state, int64_t now_ns)
+{
+	atomic_store_explicit(&connection->slot->changed_at_ns, now_ns, memory_order_relaxed);
+	atomic_store_explicit(&connection->slot->state, state, memory_order_release);
+}
+
+void operation_state(struct connection *connection, enum slot_state state)
+{
+	state_set(connection, state, store_now_ns());
+}
+
+/* Turns an odd ticket even; true for the one caller that did it. */
+static bool ticket_end(struct connection *connection, uint32_t ticket)
+{
+	return ticket % 2 == 1 &&
+	       atomic_compare_exchange_strong(&connection->operation, &ticket, ticket + 1);
+}
+
+uint32_t operation_ticket(const struct connection *connection)
+{
+	uint32_t ticket = atomic_load_explicit(&connection->operation, memory_order_acquire);
+
+	return ticket % 2 ? ticket : 0;
+}
+
+uint32_t operation_begin(struct connection *connection)
+{
+	struct connection_slot *slot = connection->slot;
+	int64_t now = store_now_ns();
+
+	if (ticket_end(connection, operation_ticket(connection)))
+		store_count(connection->record, COUNTER_abandoned, 1);
+	connection->began_ns = clock_ns();
+	connection->attempts = 1;
+	atomic_store_explicit(&slot->attempts, 1, memory_order_relaxed);
+	atomic_store_explicit(&slot->opened_at_ns, now, memory_order_relaxed);
+	atomic_store_explicit(&slot->connected_at_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->last_error, 0, memory_order_relaxed);
+	state_set(connection, SLOT_CONNECTING, now);
+	store_count(connection->record, COUNTER_operations, 1);
+	store_count(connection->record, COUNTER_attempts, 1);
+	return atomic_fetch_add_explicit(&connection->operation, 1, memory_order_release) + 1;
+}
+
+/* ---- events and lines ---------------------------------------------------------- */
+
+static const char *rule_name(const struct connection *connection)
+{
+	if (connection->rule == RULE_NONE)
+		return "";
+	return policy_string(engine.policy, policy_rule(engine.policy, connection->rule)->name);
+}
+
+static void event_add(struct connection *connection, enum store_event_kind kind,
+		      enum store_event_level level, const struct operation_failure *failure)
+{
+	const char *rule = rule_name(connection);
+	struct store_event event = {
+		.kind = (uint8_t)kind,
+		.level = (uint8_t)level,
+		.operation = (uint8_t)connection->record->operation,
+		.slot = connection->spare ? SLOT_NONE : connection->slot_index,
+		.generation = connection->generation,
+		.attempt = connection->attempts,
+		.category = UINT8_MAX,
+		.decision = UINT8_MAX,
+		.verdict = UINT8_MAX,
+		.has_endpoint = 1,
+		.endpoint = connection->record->endpoint,
+	};
+
+	if (failure) {
+		event.error = failure->error;
+		event.category = (uint8_t)failure->category;
+		event.decision = (uint8_t)failure->decision;
+		event.verdict = failure->verdict.action;
+		event.cause = failure->verdict.cause;
+		event.delay_ns = failure->verdict.delay_ns;
+	}
+	memcpy(event.rule, rule, strnlen(rule, sizeof(event.rule) - 1));
+	store_event_add(&engine.store, &event);
+}
+
+static void line_open(struct line *line, const struct connection *connection, const char *what)
+{
+	line_begin(line);
+	line_add_endpoint(line, &connection->record->endpoint);
+	line_add(line, ": ");
+	line_add(line, what);
+}
+
+static void line_attempt(struct line *line, const struct connection *connection)
+{
+	line_add(line, " at attempt ");
+	line_add_number(line, connection->attempts);
+	line_add(line, " after ");
+	line_add_wait(line, (uint64_t)(clock_ns() - connection->began_ns));
+}
+
+/* ---- outcomes -------------------------------------------------------------------- */
+
+void operation_attempt_failed(struct connection *connection, int error)
+{
+	struct endpoint_record *record = connection->record;
+
+	store_count(record, COUNTER_attempt_failures, 1);
+	atomic_store_explicit(&record->last_error, error, memory_order_relaxed);
+	atomic_store_explicit(&record->last_error_at_ns, store_now_ns(), memory_order_relaxed);
+	atomic_store_explicit(&connection->slot->last_error, error, memory_order_relaxed);
+	atomic_fetch_add_explicit(&connection->slot->consecutive_failures, 1, memory_order_relaxed);
+}
+
+void operation_retry(struct connection *connection, const struct operation_failure *failure)
+{
+	struct line line;
+
+	event_add(connection, EVENT_CONNECT_RETRY, LEVEL_WARNING, failure);
+	if (log_wanted(LOG_INFO)) {
+		line_open(&line, connection, "");
+		line_add_error(&line, failure->error);
+		line_attempt(&line, connection);
+		line_add(&line, ", next in ");
+		line_add_wait(&line, failure->verdict.delay_ns);
+		log_write(LOG_INFO, &line);
+	}
+	connection->attempts++;
+	atomic_store_explicit(&connection->slot->attempts, connection->attempts,
+			      memory_order_relaxed);
+	store_count(connection->record, COUNTER_retries, 1);
+	store_count(connection->record, COUNTER_attempts, 1);
+}
+
+void operation_waited(struct connection *connection, int64_t ns)
+{
+	if (ns > 0)
+		store_count(connection->record, COUNTER_backoff_ns, (uint64_t)ns);
+}
+
+static void recovery_record(struct endpoint_record *record, uint64_t took_ns)
+{
+	static const uint32_t bounds_ms[] = RECOVERY_BOUNDS_MS;
+	unsigned int bucket = 0;
+
+	while (bucket < RECOVERY_BUCKETS - 1 && took_ns > bounds_ms[bucket] * UINT64_C(1000000))
+		bucket++;
+	atomic_fetch_add_explicit(&record->recovery[bucket], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&record->recovery_sum_ns, took_ns, memory_order_relaxed);
+}
+
+static void recovered(struct connection *connection)
+{
+	struct line line;
+
+	store_count(connection->record, COUNTER_recovered, 1);
+	recovery_record(connection->record, (uint64_t)(clock_ns() - connection->began_ns));
+	event_add(connection, EVENT_CONNECT_RECOVERED, LEVEL_INFO, NULL);
+	if (log_wanted(LOG_INFO)) {
+		line_open(&line, connection, "connected");
+		line_attempt(&line, connection);
+		log_write(LOG_INFO, &line);
+	}
+}
+
+bool operation_succeed(struct connection *connection, uint32_t ticket)
+{
+	struct connection_slot *slot = connection->slot;
+	int64_t now;
+
+	if (!ticket_end(connection, ticket))
+		return false;
+	now = store_now_ns();
+	store_count(connection->record, COUNTER_succeeded, 1);
+	atomic_store_explicit(&connection->record->last_success_at_ns, now, memory_order_relaxed);
+	atomic_store_explicit(&slot->connected_at_ns, now, memory_order_relaxed);
+	atomic_store_explicit(&slot->consecutive_failures, 0, memory_order_relaxed);
+	state_set(connection, SLOT_CONNECTED, now);
+	if (connection->attempts > 1)
+		recovered(connection);
+	return true;
+}
+
+static void denial_count(struct endpoint_record *record, enum policy_cause cause)
+{
+	static const uint8_t counters[CAUSE_COUNT] = {
+		[CAUSE_LIMIT] = COUNTER_retries_denied_limit,
+		[CAUSE_DEADLINE] = COUNTER_retries_denied_deadline,
+		[CAUSE_BUDGET] = COUNTER_retries_denied_budget,
+		[CAUSE_BREAKER] = COUNTER_retries_denied_breaker,
+		[CAUSE_UNSAFE] = COUNTER_retries_denied_unsafe,
+		[CAUSE_BUFFER] = COUNTER_retries_denied_buffer,
+	};
+
+	if (counters[cause])
+		store_count(record, counters[cause], 1);
+}
+
+bool operation_fail(struct connection *connection, uint32_t ticket,
+		    const struct operation_failure *failure)
+{
+	struct line line;
+
+	if (!ticket_end(connection, ticket))
+		return false;
+	store_count(connection->record, COUNTER_failures, 1);
+	denial_count(connection->record, failure->verdict.cause);
+	operation_state(connection, SLOT_FAILED);
+	event_add(connection, EVENT_CONNECT_FAILED, LEVEL_WARNING, failure);
+	if (failure->verdict.cause == CAUSE_LIMIT && connection->attempts > 1)
+		event_add(connection, EVENT_MAX_RETRIES_EXCEEDED, LEVEL_CRITICAL, failure);
+	if (log_wanted(LOG_INFO)) {
+		line_open(&line, connection, "gave up, ");
+		line_add_error(&line, failure->error);
+		line_attempt(&line, connection);
+		log_write(LOG_INFO, &line);
+	}
+	return true;
+}
+
+bool operation_abandon(struct connection *connection, uint32_t ticket)
+{
+	if (!ticket_end(connection, ticket))
+		return false;
+	store_count(connection->record, COUNTER_abandoned, 1);
+	event_add(connection, EVENT_ABANDONED, LEVEL_INFO, NULL);
+	return true;
+}

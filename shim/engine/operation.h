@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An operation's bookkeeping: counters, the slot's state, events, log lines.
+ * Nothing here decides or calls into the network.  Async-signal-safe.
+ */
+#ifndef HOLDFAST_ENGINE_OPERATION_H
+#define HOLDFAST_ENGINE_OPERATION_H
+
+#include "connection.h"
+#include "policy/policy.h"
+
+/* CLOCK_MONOTONIC; coarse is a tick behind and costs a fifth. */
+int64_t clock_ns(void);
+int64_t clock_coarse_ns(void);
+
+void operation_state(struct connection *connection, enum slot_state state);
+
+/*
+ * Begins one with its first attempt; one that was left by a jump counts as
+ * abandoned. Returns its ticket, by which whoever serves it knows whether it is
+ * still that one: another thread may have closed the fd meanwhile, and the
+ * connection may serve another socket.
+ */
+uint32_t operation_begin(struct connection *connection);
+/* The ticket of the operation in progress, 0 if there is none. */
+uint32_t operation_ticket(const struct connection *connection);
+
+/* What is known of a failed attempt, for the decision, the counters and the event. */
+struct operation_failure {
+	int error;
+	enum policy_category category;
+	enum policy_decision decision;
+	struct policy_verdict verdict;
+};
+
+void operation_attempt_failed(struct connection *connection, int error);
+/* The next attempt is about to wait for verdict.delay_ns and be made. */
+void operation_retry(struct connection *connection, const struct operation_failure *failure);
+/* Time that the caller was really held. */
+void operation_waited(struct connection *connection, int64_t ns);
+
+/* Each ends the operation of that ticket, once; false if it had ended already. */
+bool operation_succeed(struct connection *connection, uint32_t ticket);
+bool operation_fail(struct connection *connection, uint32_t ticket,
+		    const struct operation_failure *failure);
+/* The program went away first, or its own timer ran out. */
+bool operation_abandon(struct connection *connection, uint32_t ticket);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "target.h"
+
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "connection.h"
+#include "engine.h"
+#include "shim/config.h"
+#include "tcp.h"
+
+/* Only a rule with `paths` manages AF_UNIX, and no shipped profile has one. */
+static bool unix_is_wanted(void)
+{
+	const struct config *config = config_get();
+
+	return config->policy && !policy_profile(config->policy);
+}
+
+bool target_is_ours(const struct sockaddr *peer, socklen_t length)
+{
+	if (peer->sa_family == AF_INET)
+		return length >= sizeof(struct sockaddr_in);
+	if (peer->sa_family == AF_INET6)
+		return length >= offsetof(struct sockaddr_in6, sin6_scope_id);
+	return peer->sa_family == AF_UNIX && length > sizeof(sa_family_t) &&
+	       length <= sizeof(struct sockaddr_un) && unix_is_wanted();
+}
+
+static void address_set(struct policy_destination *destination, const struct sockaddr *peer,
+			socklen_t length)
+{
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6 = { 0 };
+
+	if (peer->sa_family == AF_INET) {
+		memcpy(&v4, peer, sizeof(v4));
+		memset(destination->address + 10, 0xff, 2);
+		memcpy(destination->address + 12, &v4.sin_addr, 4);
+		destination->port = ntohs(v4.sin_port);
+	} else {
+		memcpy(&v6, peer, length < sizeof(v6) ? length : sizeof(v6));
+		memcpy(destination->address, &v6.sin6_addr, 16);
+		destination->port = ntohs(v6.sin6_port);
+		destination->scope_id = v6.sin6_scope_id;
+	}
+}
+
+/* The path as rules write it; room for a leading "@" and the terminator. */
+static void path_set(struct policy_destination *destination, char path[120],
+		     const struct sockaddr *peer, socklen_t length)
+{
+	const struct sockaddr_un *address = (const struct sockaddr_un *)peer;
+	size_t size = length - offsetof(struct sockaddr_un, sun_path);
+
+	memcpy(path, address->sun_path, size);
+	path[size] = '\0';
+	if (path[0] == '\0')
+		path[0] = '@';
+	destination->unix_path = path;
+	destination->is_unix = true;
+}
+
+/* STREAM or DATAGRAM, as socket() was told or the socket says; 0 for all others. */
+static unsigned int kind_find(int fd)
+{
+	unsigned int kind = fd_kind(fd) & (FD_STREAM | FD_DATAGRAM);
+	int type;
+
+	if (kind)
+		return kind;
+	type = socket_type(fd);
+	return type == SOCK_STREAM ? FD_STREAM : type == SOCK_DGRAM ? FD_DATAGRAM : 0;
+}
+
+bool target_find(struct target *target, int fd, const struct sockaddr *peer, socklen_t length)
+{
+	struct policy_destination destination = {
+		.exec_path = engine.exec_path,
+		.exe_path = engine.exe_path[0] ? engine.exe_path : NULL,
+	};
+	struct endpoint endpoint;
+	unsigned int kind;
+	char path[120];
+
+	/* A vfork child's tables are its parent's. */
+	if (engine_memory(&target->owner) != MEMORY_OWN)
+		return false;
+	kind = kind_find(fd);
+	if (!kind || (peer->sa_family == AF_UNIX && kind != FD_STREAM))
+		return false;
+	if (peer->sa_family == AF_UNIX)
+		path_set(&destination, path, peer, length);
+	else
+		address_set(&destination, peer, length);
+	target->rule = policy_rule_find(engine.policy, &destination);
+	if (target->rule == RULE_NONE
+		    ? destination.is_unix
+		    : policy_rule(engine.policy, target->rule)->action == ACTION_BYPASS)
+		return false;
+	if (!endpoint_from_sockaddr(&endpoint, kind == FD_STREAM ? ENDPOINT_TCP : ENDPOINT_UDP,
+				    peer, length))
+		return false;
+	target->is_stream = kind == FD_STREAM;
+	target->record = store_record(&engine.store, &endpoint, OPERATION_CONNECT);
+	return true;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "tcp.h"
+
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "shim/sys.h"
+
+static bool option_get(int fd, int level, int name, void *value, socklen_t length)
+{
+	int saved_errno = errno;
+	bool got = SYS(SYS_getsockopt, fd, level, name, value, &length) == 0;
+
+	errno = saved_errno;
+	return got;
+}
+
+static int tcp_state(int fd)
+{
+	struct tcp_info info;
+
+	info.tcpi_state = 0;
+	/* The state is the first byte; asking for no more is cheaper. */
+	return option_get(fd, IPPROTO_TCP, TCP_INFO, &info, 1) ? info.tcpi_state : 0;
+}
+
+bool tcp_is_connected(int fd)
+{
+	int state = tcp_state(fd);
+
+	return state && state != TCP_CLOSE && state != TCP_SYN_SENT && state != TCP_LISTEN;
+}
+
+bool tcp_is_connecting(int fd)
+{
+	return tcp_state(fd) == TCP_SYN_SENT;
+}
+
+void tcp_reset(int fd)
+{
+	const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+	int saved_errno = errno;
+	char control[512], data[64];
+	int error;
+
+	SYS(SYS_connect, fd, &nowhere, sizeof(nowhere));
+	/* Out of SYN_SENT that leaves an ECONNRESET, which nobody caused. */
+	option_get(fd, SOL_SOCKET, SO_ERROR, &error, sizeof(error));
+	for (int i = 0; i < 64; i++) {
+		struct iovec vector = { data, sizeof(data) };
+		struct msghdr message = {
+			.msg_iov = &vector,
+			.msg_iovlen = 1,
+			.msg_control = control,
+			.msg_controllen = sizeof(control),
+		};
+
+		if (SYS(SYS_recvmsg, fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+			break;
+	}
+	errno = saved_errno;
+}
+
+bool tcp_is_self_connected(int fd)
+{
+	struct sockaddr_storage own = { 0 }, peer = { 0 };
+	socklen_t own_length = sizeof(own), peer_length = sizeof(peer);
+	int saved_errno = errno;
+	bool same = SYS(SYS_getsockname, fd, &own, &own_length) == 0 &&
+		    SYS(SYS_getpeername, fd, &peer, &peer_length) == 0 &&
+		    own_length == peer_length && memcmp(&own, &peer, own_length) == 0;
+
+	errno = saved_errno;
+	return same;
+}
+
+bool send_timeout_get(int fd, struct timeval *timeout)
+{
+	return option_get(fd, SOL_SOCKET, SO_SNDTIMEO, timeout, sizeof(*timeout));
+}
+
+void send_timeout_set(int fd, const struct timeval *timeout)
+{
+	int saved_errno = errno;
+
+	SYS(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, timeout, sizeof(*timeout));
+	errno = saved_errno;
+}
+
+int connect_start(int fd, const struct sockaddr *peer, socklen_t length)
+{
+	int saved_errno = errno;
+	uint64_t signals;
+	int error = 0;
+	int flags;
+
+	/* No handler may jump away while the program's flag is changed. */
+	sys_signals_block(&signals);
+	flags = sys_fcntl(fd, F_GETFL, 0);
+	sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	if (SYS(SYS_connect, fd, peer, length) < 0)
+		error = errno;
+	sys_fcntl(fd, F_SETFL, flags);
+	sys_signals_restore(&signals);
+	errno = saved_errno;
+	return error;
+}
+
+uint64_t socket_cookie(int fd)
+{
+	uint64_t cookie = 0;
+
+	return option_get(fd, SOL_SOCKET, SO_COOKIE, &cookie, sizeof(cookie)) ? cookie : 0;
+}
+
+int socket_type(int fd)
+{
+	int type = -1;
+
+	return option_get(fd, SOL_SOCKET, SO_TYPE, &type, sizeof(type)) ? type : -1;
+}
+
+bool fd_is_nonblocking(int fd)
+{
+	int saved_errno = errno;
+	int flags = sys_fcntl(fd, F_GETFL, 0);
+
+	errno = saved_errno;
+	return flags >= 0 && (flags & O_NONBLOCK);
+}

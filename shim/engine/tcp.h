@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is asked of and done to a socket between attempts.  Raw system calls: no
+ * cancellation point, no hook.  Async-signal-safe; errno is kept.
+ */
+#ifndef HOLDFAST_ENGINE_TCP_H
+#define HOLDFAST_ENGINE_TCP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+/* By TCP_INFO, which has no side effect. False for sockets of other kinds. */
+bool tcp_is_connected(int fd);
+/* A connect is under way in the kernel. */
+bool tcp_is_connecting(int fd);
+
+/*
+ * Makes fd ready for another connect(): leaves the old attempt, which the next
+ * connect() would otherwise only report, and drains the error queue, which would
+ * otherwise make poll() say POLLERR on a healthy socket for ever.
+ */
+void tcp_reset(int fd);
+
+/* A dead local port in the ephemeral range sooner or later connects to itself. */
+bool tcp_is_self_connected(int fd);
+
+/* SO_SNDTIMEO. */
+bool send_timeout_get(int fd, struct timeval *timeout);
+void send_timeout_set(int fd, const struct timeval *timeout);
+
+/* Begins a connect without waiting for it, whatever the mode of fd; 0 or the errno. */
+int connect_start(int fd, const struct sockaddr *peer, socklen_t length);
+
+/* SO_COOKIE: tells a socket from every other one of this boot. 0 if fd is no socket. */
+uint64_t socket_cookie(int fd);
+/* SOCK_STREAM, SOCK_DGRAM...; -1 if fd is no socket. */
+int socket_type(int fd);
+bool fd_is_nonblocking(int fd);
+
+#endif

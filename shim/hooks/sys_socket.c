@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* sys/socket.h */
+#include <netinet/in.h>
+
+#include "fortify.h"
+#include "shim/engine/connect.h"
+#include "shim/engine/tcp.h"
+#include "shim/engine/transfer.h"
+#include "shim/libc.h"
+
+/* Sockets that connect() may be asked to manage; of the others nothing is remembered. */
+static unsigned int kind_of(int domain, int type, int protocol)
+{
+	unsigned int mode = type & SOCK_NONBLOCK ? FD_NONBLOCKING : 0;
+	int base = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (domain == AF_UNIX)
+		return base == SOCK_STREAM ? FD_STREAM | mode : 0;
+	if (domain != AF_INET && domain != AF_INET6)
+		return 0;
+	if (base == SOCK_STREAM && (!protocol || protocol == IPPROTO_TCP))
+		return FD_STREAM | mode;
+	if (base == SOCK_DGRAM && (!protocol || protocol == IPPROTO_UDP))
+		return FD_DATAGRAM | mode;
+	return 0;
+}
+
+HOOK int socket(int domain, int type, int protocol)
+{
+	int fd = LIBC(socket)(domain, type, protocol);
+
+	if (fd >= 0)
+		fd_opened(fd, kind_of(domain, type, protocol));
+	return fd;
+}
+
+HOOK int socketpair(int domain, int type, int protocol, int fds[2])
+{
+	int result = LIBC(socketpair)(domain, type, protocol, fds);
+
+	if (result == 0) {
+		fd_opened(fds[0], 0);
+		fd_opened(fds[1], 0);
+	}
+	return result;
+}
+
+HOOK int accept(int fd, struct sockaddr *peer, socklen_t *length)
+{
+	int accepted = LIBC(accept)(fd, peer, length);
+
+	if (accepted >= 0)
+		fd_opened(accepted, 0);
+	return accepted;
+}
+
+HOOK int accept4(int fd, struct sockaddr *peer, socklen_t *length, int flags)
+{
+	int accepted = LIBC(accept4)(fd, peer, length, flags);
+
+	if (accepted >= 0)
+		fd_opened(accepted, 0);
+	return accepted;
+}
+
+HOOK int connect(int fd, const struct sockaddr *peer, socklen_t length)
+{
+	return engine_connect(fd, peer, length);
+}
+
+HOOK int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+{
+	struct connection *connection = connection_of(fd);
+	int result;
+
+	if (!connection || !connection->attention)
+		return LIBC(getsockopt)(fd, level, name, value, length);
+	engine_attend(connection, fd);
+	result = LIBC(getsockopt)(fd, level, name, value, length);
+	if (result == 0 && level == SOL_SOCKET && name == SO_ERROR && *length >= sizeof(int) &&
+	    connection->attention & ATTENTION_PENDING) {
+		int error = *(const int *)value;
+
+		if (error || tcp_is_connected(fd))
+			engine_settle(connection, fd, error);
+	}
+	return result;
+}
+
+HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+	struct connection *connection = connection_of(fd);
+
+	if (connection)
+		transfer_begin(connection, fd);
+	return LIBC(setsockopt)(fd, level, name, value, length);
+}
+
+HOOK ssize_t send(int fd, const void *data, size_t size, int flags)
+{
+	return SEND(fd, LIBC(send)(fd, data, size, flags));
+}
+
+HOOK ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *peer,
+		    socklen_t length)
+{
+	return SEND(fd, LIBC(sendto)(fd, data, size, flags, peer, length));
+}
+
+HOOK ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	return SEND(fd, LIBC(sendmsg)(fd, message, flags));
+}
+
+/* Counts messages, not bytes: the first `result` of them were moved. */
+static void messages_count(_Atomic uint64_t *counter, const struct mmsghdr *messages, int result)
+{
+	uint64_t bytes = 0;
+
+	for (int i = 0; i < result; i++)
+		bytes += messages[i].msg_len;
+	if (bytes)
+		atomic_fetch_add_explicit(counter, bytes, memory_order_relaxed);
+}
+
+HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
+{
+	struct connection *connection = connection_of(fd);
+	int result;
+
+	if (!connection)
+		return LIBC(sendmmsg)(fd, messages, count, flags);
+	transfer_begin(connection, fd);
+	result = LIBC(sendmmsg)(fd, messages, count, flags);
+	messages_count(connection->sent_bytes, messages, result);
+	transfer_end(connection, fd, result);
+	return result;
+}
+
+/* Bytes that stay in the queue, and those of the error queue, are not received. */
+static bool only_looks(int flags)
+{
+	return flags & (MSG_PEEK | MSG_ERRQUEUE);
+}
+
+HOOK ssize_t recv(int fd, void *data, size_t size, int flags)
+{
+	if (only_looks(flags))
+		return LIBC(recv)(fd, data, size, flags);
+	return RECEIVE(fd, LIBC(recv)(fd, data, size, flags));
+}
+
+HOOK ssize_t __recv_chk(int fd, void *data, size_t size, size_t room, int flags)
+{
+	if (only_looks(flags))
+		return LIBC(__recv_chk)(fd, data, size, room, flags);
+	return RECEIVE(fd, LIBC(__recv_chk)(fd, data, size, room, flags));
+}
+
+HOOK ssize_t recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *peer,
+		      socklen_t *length)
+{
+	if (only_looks(flags))
+		return LIBC(recvfrom)(fd, data, size, flags, peer, length);
+	return RECEIVE(fd, LIBC(recvfrom)(fd, data, size, flags, peer, length));
+}
+
+HOOK ssize_t __recvfrom_chk(int fd, void *data, size_t size, size_t room, int flags,
+			    struct sockaddr *peer, socklen_t *length)
+{
+	if (only_looks(flags))
+		return LIBC(__recvfrom_chk)(fd, data, size, room, flags, peer, length);
+	return RECEIVE(fd, LIBC(__recvfrom_chk)(fd, data, size, room, flags, peer, length));
+}
+
+HOOK ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+	if (only_looks(flags))
+		return LIBC(recvmsg)(fd, message, flags);
+	return RECEIVE(fd, LIBC(recvmsg)(fd, message, flags));
+}
+
+HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
+		  struct timespec *timeout)
+{
+	struct connection *connection = connection_of(fd);
+	int result;
+
+	if (!connection || only_looks(flags))
+		return LIBC(recvmmsg)(fd, messages, count, flags, timeout);
+	transfer_begin(connection, fd);
+	result = LIBC(recvmmsg)(fd, messages, count, flags, timeout);
+	messages_count(connection->received_bytes, messages, result);
+	transfer_end(connection, fd, result);
+	return result;
+}

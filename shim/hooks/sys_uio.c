@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* sys/uio.h; an offset of -1 makes the p*v2 calls work on sockets */
+#include "shim/engine/transfer.h"
+#include "shim/libc.h"
+
+HOOK ssize_t readv(int fd, const struct iovec *vector, int count)
+{
+	return RECEIVE(fd, LIBC(readv)(fd, vector, count));
+}
+
+HOOK ssize_t writev(int fd, const struct iovec *vector, int count)
+{
+	return SEND(fd, LIBC(writev)(fd, vector, count));
+}
+
+HOOK ssize_t preadv2(int fd, const struct iovec *vector, int count, off_t offset, int flags)
+{
+	return RECEIVE(fd, LIBC(preadv2)(fd, vector, count, offset, flags));
+}
+
+HOOK ssize_t pwritev2(int fd, const struct iovec *vector, int count, off_t offset, int flags)
+{
+	return SEND(fd, LIBC(pwritev2)(fd, vector, count, offset, flags));
+}
+
+HOOK ssize_t preadv64v2(int fd, const struct iovec *vector, int count, off64_t offset, int flags)
+{
+	return RECEIVE(fd, LIBC(preadv64v2)(fd, vector, count, offset, flags));
+}
+
+HOOK ssize_t pwritev64v2(int fd, const struct iovec *vector, int count, off64_t offset, int flags)
+{
+	return SEND(fd, LIBC(pwritev64v2)(fd, vector, count, offset, flags));
+}

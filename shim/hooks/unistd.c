@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* unistd.h, and the two of stdlib.h and stdio.h that end processes and streams */
+#include <linux/close_range.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fortify.h"
+#include "shim/engine/engine.h"
+#include "shim/engine/transfer.h"
+#include "shim/libc.h"
+
+HOOK ssize_t read(int fd, void *data, size_t size)
+{
+	return RECEIVE(fd, LIBC(read)(fd, data, size));
+}
+
+HOOK ssize_t __read_chk(int fd, void *data, size_t size, size_t room)
+{
+	return RECEIVE(fd, LIBC(__read_chk)(fd, data, size, room));
+}
+
+HOOK ssize_t write(int fd, const void *data, size_t size)
+{
+	return SEND(fd, LIBC(write)(fd, data, size));
+}
+
+HOOK int close(int fd)
+{
+	fd_closing(fd);
+	return LIBC(close)(fd);
+}
+
+HOOK int close_range(unsigned int first, unsigned int last, int flags)
+{
+	if (!(flags & CLOSE_RANGE_CLOEXEC))
+		fd_range_closing(first, last);
+	return LIBC(close_range)(first, last, flags);
+}
+
+HOOK void closefrom(int first)
+{
+	fd_range_closing(first < 0 ? 0 : (unsigned int)first, ~0u);
+	LIBC(closefrom)(first);
+}
+
+HOOK int fclose(FILE *stream)
+{
+	int fd = fileno(stream);
+
+	if (fd >= 0)
+		fd_closing(fd);
+	return LIBC(fclose)(stream);
+}
+
+HOOK int dup(int fd)
+{
+	int copy = LIBC(dup)(fd);
+
+	if (copy >= 0)
+		fd_duplicated(fd, copy);
+	return copy;
+}
+
+HOOK int dup2(int fd, int target)
+{
+	int copy = LIBC(dup2)(fd, target);
+
+	if (copy >= 0)
+		fd_duplicated(fd, copy);
+	return copy;
+}
+
+HOOK int dup3(int fd, int target, int flags)
+{
+	int copy = LIBC(dup3)(fd, target, flags);
+
+	if (copy >= 0)
+		fd_duplicated(fd, copy);
+	return copy;
+}
+
+/* Forked children end this way, past every destructor. */
+HOOK __attribute__((noreturn)) void _exit(int status)
+{
+	engine_leave();
+	LIBC(_exit)(status);
+	__builtin_unreachable();
+}
+
+HOOK __attribute__((noreturn)) void quick_exit(int status)
+{
+	engine_leave();
+	LIBC(quick_exit)(status);
+	__builtin_unreachable();
+}
+
+HOOK __attribute__((noreturn)) void _Exit(int status)
+{
+	engine_leave();
+	LIBC(_Exit)(status);
+	__builtin_unreachable();
+}

@@ -1,0 +1,5 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Non-blocking connects end as without holdfast, however the program asks, and are counted once.
+. "$(dirname "$0")/../lib.sh"
+"$BUILD/tests/shim/pass"

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+# Tests, benches, checks, and what they need. Included by the Makefile.
+
+# Which files `make test` runs; make test TESTS="tests/shim/x.sh build/tests/unit/test_y"
+UNIT_SRC    := $(wildcard tests/unit/test_*.c)
+UNIT_BIN    := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SRC))
+SHIM_TEST   := $(patsubst tests/shim/%.c,$(BUILD)/tests/shim/%,$(wildcard tests/shim/*.c))
+FUZZ_SRC    := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_REPLAY := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRC))
+BENCH_BIN   := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(filter-out %/empty.c,$(wildcard tests/bench/*.c))) \
+	$(BUILD)/bench/empty.so
+SCRIPTS     := $(wildcard $(foreach d,policy tools shim faults programs,tests/$(d)/*.sh))
+TESTS       ?= $(UNIT_BIN) $(FUZZ_REPLAY) $(SCRIPTS)
+FUZZ_SECONDS ?= 600
+
+# What a unit test may call: all that is not the preload itself and not a main().
+UNIT_OBJ := $(call objects,obj,$(READER_SRC) $(WRITER_SRC) $(POLICY_SRC) $(COMPILE_SRC)) \
+	$(BUILD)/obj/profiles.o
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(UNIT_OBJ)
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(UNIT_OBJ) -lcmocka -lcjson -lbsd -lm
+
+# Programs of ours that run under the preload: plain programs, which know nothing of it.
+$(BUILD)/tests/shim/%: tests/shim/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -pthread
+
+# But for the one that folds a store, which only the tool's code can.
+$(BUILD)/tests/shim/fold: tests/shim/fold.c $(UNIT_OBJ)
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(UNIT_OBJ) -lcjson -lbsd -lm
+
+# A fuzz target by itself needs clang; with replay.c it runs over the corpus only.
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(UNIT_OBJ)
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(CC) $(CPPFLAGS) -DCORPUS='"$(abspath tests/fuzz/corpus)"' $(ALL_CFLAGS) $(LDFLAGS) \
+		-o $@ $< tests/fuzz/replay.c $(UNIT_OBJ) -lcjson -lbsd -lm
+
+$(BUILD)/bench/%.so: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(SO_CFLAGS) $(LDFLAGS) $(SO_LDFLAGS) -o $@ $<
+$(BUILD)/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $<
+
+help:
+	@echo 'make                builds the preload and the tool into $(BUILD)/'
+	@echo 'make install        PREFIX=$(PREFIX), DESTDIR=$(DESTDIR)'
+	@echo 'make demo           a client that is started before its server, under holdfast'
+	@echo 'make test           all tests; TESTS="FILE..." for some'
+	@echo 'make stress         the full form of the long tests'
+	@echo 'make sanitize       the unit tests under the address and undefined behaviour sanitizers'
+	@echo 'make fuzz           fuzzes the policy loader for FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make bench          what holdfast costs, beside what it may cost; BENCH_QUICK=1'
+	@echo 'make lint           clang-tidy, cppcheck, clang-format, shellcheck'
+	@echo 'make format         lays out all C files as lint wants them'
+	@echo 'make deps           installs what building and testing need'
+	@echo 'make deps-programs  installs the real programs that tests/programs/ runs'
+	@echo 'make clean'
+
+deps:
+	@BUILD=$(BUILD) tests/deps.sh build
+deps-programs:
+	@BUILD=$(BUILD) tests/deps.sh programs
+deps-lint:
+	@BUILD=$(BUILD) tests/deps.sh lint
+deps-fuzz:
+	@BUILD=$(BUILD) tests/deps.sh fuzz
+
+# The libraries have to be there before anything is compiled, hence a second make.
+test: deps
+	@$(MAKE) --no-print-directory all test-programs
+	@BUILD=$(BUILD) tests/run $(TESTS)
+
+test-programs: $(UNIT_BIN) $(FUZZ_REPLAY) $(SHIM_TEST)
+unit-tests: $(UNIT_BIN)
+
+stress: deps
+	@$(MAKE) --no-print-directory all test-programs
+	@BUILD=$(BUILD) tests/run --stress $(TESTS)
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) tests/demo.sh
+
+bench: deps
+	@$(MAKE) --no-print-directory all bench-programs
+	@BUILD=$(BUILD) tests/bench/run
+
+bench-programs: $(BENCH_BIN)
+
+SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+sanitize: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-san OPT="$(SANITIZE)" sanitize-run
+sanitize-run: unit-tests $(FUZZ_REPLAY)
+	@BUILD=$(BUILD) tests/run $(UNIT_BIN) $(FUZZ_REPLAY)
+
+FUZZ_CFLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+fuzz: deps deps-fuzz
+	@for target in $(notdir $(FUZZ_SRC:.c=)); do \
+		$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)-fuzz OPT="$(FUZZ_CFLAGS)" \
+			FUZZ_TARGET=$$target fuzz-run || exit 1; \
+	done
+fuzz-run: $(UNIT_OBJ)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -fsanitize=fuzzer -o $(BUILD)/$(FUZZ_TARGET) \
+		tests/fuzz/$(FUZZ_TARGET).c $(UNIT_OBJ) -lcjson -lbsd -lm
+	@mkdir -p $(BUILD)/corpus-$(FUZZ_TARGET)
+	$(BUILD)/$(FUZZ_TARGET) -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -print_final_stats=1 \
+		-artifact_prefix=$(BUILD)/ $(addprefix -dict=,$(wildcard tests/fuzz/$(FUZZ_TARGET:fuzz_%=%).dict)) \
+		$(BUILD)/corpus-$(FUZZ_TARGET) tests/fuzz/corpus
+
+LINT_C  := $(wildcard $(foreach d,shim shim/hooks shim/engine shim/store policy policy/compile tools,$(d)/*.c))
+FORMAT_C := $(LINT_C) $(wildcard $(foreach d,shim shim/hooks shim/engine shim/store policy policy/compile tools,$(d)/*.h) \
+	$(foreach d,unit shim fuzz faults bench programs,tests/$(d)/*.[ch]))
+LINT_SH := $(wildcard .ci/run tests/*.sh tests/*/*.sh tests/*/*.bash)
+# Exported, not passed in quotes: CPPFLAGS holds quotes itself.
+lint: export LINT_CPPFLAGS = $(filter-out -MMD -MP,$(CPPFLAGS))
+lint: export LINT_C_FILES = $(LINT_C)
+lint: export LINT_FORMAT_FILES = $(FORMAT_C)
+lint: export LINT_SH_FILES = $(LINT_SH)
+lint: deps deps-lint
+	@BUILD=$(BUILD) tests/lint.sh
+
+format: deps-lint
+	@clang-format -i $(FORMAT_C)
+
+.PHONY: format help deps deps-programs deps-lint deps-fuzz test test-programs unit-tests stress demo bench \
+	bench-programs sanitize sanitize-run fuzz fuzz-run lint

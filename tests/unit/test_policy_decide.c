@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/* The decision, over every category, decision and limit. */
+#include "policy_test.h"
+
+/* Limits that a row changes from: 3 retries of 1s doubled up to 60s, 1m; resolve 10s. */
+static struct policy base_policy(void)
+{
+	struct policy policy = { .rule_count = 0 };
+	struct policy_settings *settings = &policy.defaults;
+
+	settings->connect.attempt_timeout_ns = 30 * S;
+	settings->connect.deadline_ns = 1 * M;
+	settings->resolve.deadline_ns = 10 * S;
+	settings->breaker.consecutive_failures = 5;
+	settings->budget.ratio = 0.2;
+	settings->share.probe_interval_ns = 500 * MS;
+	for (int i = 0; i < CATEGORY_COUNT; i++)
+		settings->strategies[i] = (struct policy_strategy){
+			.base_delay_ns = 1 * S,
+			.max_delay_ns = 60 * S,
+			.backoff_factor = 2,
+			.max_retries = 3,
+			.decision = DECISION_BACKOFF,
+		};
+	return policy;
+}
+
+#define NOW VERDICT_RETRY_NOW
+#define AFTER VERDICT_RETRY_AFTER
+#define NEXT VERDICT_NEXT_ENDPOINT
+#define PASS VERDICT_PASS_ON
+#define GIVE_UP VERDICT_GIVE_UP
+#define UNLIMITED RETRIES_UNLIMITED
+
+struct row {
+	enum policy_decision decision;
+	uint32_t max_retries;
+	uint32_t attempt;
+	uint64_t elapsed_ns;
+	enum policy_operation operation;
+	enum policy_breaker_state breaker;
+	bool fail_when_open, budget_empty, other_endpoint;
+	/* then */
+	enum policy_action_taken action;
+	enum policy_cause cause;
+	uint64_t delay_ns;
+};
+
+#define CONNECT OPERATION_CONNECT, BREAKER_CLOSED, false, false, false
+#define RESOLVE OPERATION_RESOLVE, BREAKER_CLOSED, false, false, false
+#define RECONNECT OPERATION_RECONNECT, BREAKER_CLOSED, false, false, false
+#define OPENED OPERATION_CONNECT, BREAKER_OPEN, false, false, false
+#define OPEN_FAIL OPERATION_CONNECT, BREAKER_OPEN, true, false, false
+#define HALF_OPEN OPERATION_CONNECT, BREAKER_HALF_OPEN, false, false, false
+#define NO_BUDGET OPERATION_CONNECT, BREAKER_CLOSED, false, true, false
+#define OTHER OPERATION_CONNECT, BREAKER_CLOSED, false, false, true
+
+static const struct row rows[] = {
+	/* Each decision on the first failure. */
+	{ DECISION_NONE, 3, 1, 0, CONNECT, PASS, CAUSE_CATEGORY, 0 },
+	{ DECISION_IMMEDIATE, 3, 1, 0, CONNECT, NOW, CAUSE_NONE, 0 },
+	{ DECISION_DELAY, 3, 1, 0, CONNECT, AFTER, CAUSE_NONE, 1 * S },
+	{ DECISION_BACKOFF, 3, 1, 0, CONNECT, AFTER, CAUSE_NONE, 1 * S },
+	/* And later. */
+	{ DECISION_IMMEDIATE, 3, 2, 0, CONNECT, AFTER, CAUSE_NONE, 100 * MS },
+	{ DECISION_IMMEDIATE, 3, 3, 0, CONNECT, AFTER, CAUSE_NONE, 200 * MS },
+	{ DECISION_DELAY, 3, 3, 0, CONNECT, AFTER, CAUSE_NONE, 4 * S },
+	{ DECISION_BACKOFF, 3, 3, 0, CONNECT, AFTER, CAUSE_NONE, 4 * S },
+	/* max_retries: the first attempt is not counted. */
+	{ DECISION_BACKOFF, 3, 4, 0, CONNECT, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_IMMEDIATE, 3, 4, 0, CONNECT, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_DELAY, 3, UINT32_MAX, 0, CONNECT, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_BACKOFF, 0, 1, 0, CONNECT, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_BACKOFF, 1, 1, 0, CONNECT, AFTER, CAUSE_NONE, 1 * S },
+	{ DECISION_BACKOFF, UNLIMITED, UINT32_MAX, 0, CONNECT, AFTER, CAUSE_NONE, 60 * S },
+	{ DECISION_NONE, 0, 1, 0, CONNECT, PASS, CAUSE_CATEGORY, 0 },
+	{ DECISION_NONE, UNLIMITED, 9, 2 * M, CONNECT, PASS, CAUSE_CATEGORY, 0 },
+	/* The deadline: of connects, reconnects and lookups; delays are cut to it. */
+	{ DECISION_BACKOFF, 3, 3, 56 * S, CONNECT, AFTER, CAUSE_NONE, 4 * S },
+	{ DECISION_BACKOFF, 3, 3, 57 * S, CONNECT, AFTER, CAUSE_NONE, 3 * S },
+	{ DECISION_BACKOFF, 3, 1, 60 * S - 1, CONNECT, AFTER, CAUSE_NONE, 1 },
+	{ DECISION_BACKOFF, 3, 1, 60 * S, CONNECT, GIVE_UP, CAUSE_DEADLINE, 0 },
+	{ DECISION_IMMEDIATE, 3, 1, 60 * S, CONNECT, GIVE_UP, CAUSE_DEADLINE, 0 },
+	{ DECISION_BACKOFF, 3, 1, UINT64_MAX, CONNECT, GIVE_UP, CAUSE_DEADLINE, 0 },
+	{ DECISION_BACKOFF, 3, 4, 60 * S, CONNECT, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_BACKOFF, 3, 1, 60 * S, RECONNECT, GIVE_UP, CAUSE_DEADLINE, 0 },
+	{ DECISION_BACKOFF, 3, 1, 59500 * MS, RECONNECT, AFTER, CAUSE_NONE, 500 * MS },
+	{ DECISION_BACKOFF, 3, 1, 10 * S, RESOLVE, GIVE_UP, CAUSE_DEADLINE, 0 },
+	{ DECISION_BACKOFF, 3, 3, 8 * S, RESOLVE, AFTER, CAUSE_NONE, 2 * S },
+	{ DECISION_BACKOFF, 3, 1, 10 * S, CONNECT, AFTER, CAUSE_NONE, 1 * S },
+	/* Denials defer: at least one turn of the shared probe, never past the limits. */
+	{ DECISION_BACKOFF, 3, 1, 0, OPENED, AFTER, CAUSE_BREAKER, 1 * S },
+	{ DECISION_IMMEDIATE, 3, 1, 0, OPENED, AFTER, CAUSE_BREAKER, 500 * MS },
+	{ DECISION_BACKOFF, 3, 1, 60 * S - 7, OPENED, AFTER, CAUSE_BREAKER, 7 },
+	{ DECISION_BACKOFF, 3, 4, 0, OPENED, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_BACKOFF, 3, 1, 60 * S, OPENED, GIVE_UP, CAUSE_DEADLINE, 0 },
+	{ DECISION_NONE, 3, 1, 0, OPENED, PASS, CAUSE_CATEGORY, 0 },
+	{ DECISION_BACKOFF, 3, 1, 0, OPEN_FAIL, GIVE_UP, CAUSE_BREAKER, 0 },
+	{ DECISION_BACKOFF, 3, 1, 0, HALF_OPEN, AFTER, CAUSE_NONE, 1 * S },
+	{ DECISION_BACKOFF, 3, 2, 0, NO_BUDGET, AFTER, CAUSE_BUDGET, 2 * S },
+	{ DECISION_IMMEDIATE, 3, 1, 0, NO_BUDGET, AFTER, CAUSE_BUDGET, 500 * MS },
+	{ DECISION_BACKOFF, 0, 1, 0, NO_BUDGET, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_NONE, 3, 1, 0, NO_BUDGET, PASS, CAUSE_CATEGORY, 0 },
+	{ DECISION_BACKOFF, 3, 1, 0, OPERATION_CONNECT, BREAKER_OPEN, false, true, true, AFTER,
+	  CAUSE_BREAKER, 1 * S },
+	{ DECISION_BACKOFF, 3, 1, 0, OPERATION_CONNECT, BREAKER_CLOSED, true, true, true, AFTER,
+	  CAUSE_BUDGET, 1 * S },
+	/* Another endpoint is tried without waiting, within the same limits. */
+	{ DECISION_BACKOFF, 3, 1, 0, OTHER, NEXT, CAUSE_NONE, 0 },
+	{ DECISION_DELAY, 3, 3, 0, OTHER, NEXT, CAUSE_NONE, 0 },
+	{ DECISION_IMMEDIATE, 3, 1, 0, OTHER, NEXT, CAUSE_NONE, 0 },
+	{ DECISION_NONE, 3, 1, 0, OTHER, PASS, CAUSE_CATEGORY, 0 },
+	{ DECISION_BACKOFF, 3, 4, 0, OTHER, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_BACKOFF, 3, 1, 60 * S, OTHER, GIVE_UP, CAUSE_DEADLINE, 0 },
+};
+
+static struct policy_verdict row_decide(const struct row *row, int category)
+{
+	struct policy policy = base_policy();
+	const struct policy_situation situation = {
+		.operation = (uint8_t)row->operation,
+		.category = (uint8_t)category,
+		.breaker = (uint8_t)row->breaker,
+		.budget_empty = row->budget_empty,
+		.other_endpoint = row->other_endpoint,
+		.error = 111,
+		.attempt = row->attempt,
+		.elapsed_ns = row->elapsed_ns,
+		.random = 1,
+	};
+
+	/* Only the category in question: the others must not be looked at. */
+	for (int i = 0; i < CATEGORY_COUNT; i++)
+		policy.defaults.strategies[i].decision = DECISION_NONE;
+	policy.defaults.strategies[category].decision = (uint8_t)row->decision;
+	policy.defaults.strategies[category].max_retries = row->max_retries;
+	policy.defaults.breaker.when_open = row->fail_when_open ? WHEN_OPEN_FAIL : WHEN_OPEN_WAIT;
+	return policy_decide(&policy, RULE_NONE, &situation);
+}
+
+static void test_rows_in_every_category(void **state)
+{
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		for (int category = 0; category < CATEGORY_COUNT; category++) {
+			struct policy_verdict verdict = row_decide(&rows[i], category);
+
+			assert_row(i, verdict.action, rows[i].action);
+			assert_row(i, verdict.cause, rows[i].cause);
+			assert_row(i, verdict.delay_ns, rows[i].delay_ns);
+		}
+	}
+}
+
+static void test_without_limits(void **state)
+{
+	struct policy policy = base_policy();
+	struct policy_situation situation = { .attempt = 2, .elapsed_ns = 8760 * H };
+	struct policy_verdict verdict;
+
+	policy.defaults.connect.deadline_ns = DURATION_OFF;
+	verdict = policy_decide(&policy, RULE_NONE, &situation);
+	assert_int_equal(verdict.action, VERDICT_RETRY_AFTER);
+	assert_int_equal(verdict.delay_ns, 2 * S);
+
+	/* No breaker and no budget in the policy: nothing that could deny. */
+	policy.defaults.breaker.consecutive_failures = 0;
+	policy.defaults.budget.ratio = -1;
+	situation.breaker = BREAKER_OPEN;
+	situation.budget_empty = true;
+	verdict = policy_decide(&policy, RULE_NONE, &situation);
+	assert_int_equal(verdict.cause, CAUSE_NONE);
+	assert_int_equal(verdict.delay_ns, 2 * S);
+}
+
+/* The rule's settings decide, not the defaults. */
+static void test_rule(void **state)
+{
+	struct policy *policy = compile_right(
+		"{\"version\":1,\"rules\":[{\"name\":\"r\",\"connect\":{\"deadline\":\"2s\"},"
+		"\"strategies\":{\"network\":{\"max_retries\":1,\"jitter\":0}}}]}");
+	struct policy_situation situation = { .attempt = 2, .elapsed_ns = 1 * S };
+	struct policy_verdict verdict = policy_decide(policy, 0, &situation);
+
+	assert_int_equal(verdict.cause, CAUSE_LIMIT);
+	assert_int_equal(policy_decide(policy, RULE_NONE, &situation).cause, CAUSE_NONE);
+	situation.attempt = 1;
+	assert_int_equal(policy_decide(policy, 0, &situation).delay_ns, 1 * S);
+	situation.elapsed_ns = 2 * S;
+	assert_int_equal(policy_decide(policy, 0, &situation).cause, CAUSE_DEADLINE);
+	assert_int_equal(policy_decide(policy, RULE_NONE, &situation).cause, CAUSE_NONE);
+	free(policy);
+}
+
+struct bound {
+	uint64_t attempt_timeout, deadline;
+	uint8_t bounded;
+	uint32_t attempt;
+	uint64_t elapsed, expected;
+};
+
+static const struct bound bounds[] = {
+	/* The first: by attempt_timeout if somebody chose one, never by the deadline. */
+	{ 30 * S, 5 * M, 0, 1, 0, DURATION_OFF },
+	{ 30 * S, 5 * M, 1, 1, 0, 30 * S },
+	{ 30 * S, 1 * S, 1, 1, 0, 30 * S },
+	{ DURATION_OFF, 1 * S, 1, 1, 0, DURATION_OFF },
+	/* Later ones: by what is left, with a round trip for the one at the deadline. */
+	{ 30 * S, 5 * M, 0, 2, 0, 30 * S },
+	{ 30 * S, 5 * M, 1, 2, 290 * S, 10 * S },
+	{ 30 * S, 5 * M, 1, 5, 300 * S, 250 * MS },
+	{ 30 * S, 5 * M, 1, 9, 400 * S, 250 * MS },
+	{ 30 * S, 5 * M, 1, 5, 300 * S - 251 * MS, 251 * MS },
+	/* The last of six: cut by the deadline alone. */
+	{ 30 * S, 5 * M, 1, 5, 0, 30 * S },
+	{ 30 * S, 5 * M, 1, 6, 0, 5 * M },
+	{ 30 * S, DURATION_OFF, 1, 6, 0, DURATION_OFF },
+	{ 30 * S, DURATION_OFF, 1, 2, 9 * H, 30 * S },
+	{ DURATION_OFF, 5 * M, 1, 2, 4 * M, 1 * M },
+	{ DURATION_OFF, DURATION_OFF, 1, 2, 4 * M, DURATION_OFF },
+	/* A shorter attempt_timeout is the user's word. */
+	{ 100 * MS, 5 * M, 1, 2, 0, 100 * MS },
+};
+
+static void test_attempt_bound(void **state)
+{
+	for (size_t i = 0; i < COUNT(bounds); i++) {
+		const struct bound *b = &bounds[i];
+		struct policy_settings settings = {
+			.connect = {
+				.attempt_timeout_ns = b->attempt_timeout,
+				.deadline_ns = b->deadline,
+				.first_attempt_bounded = b->bounded,
+			},
+		};
+
+		settings.strategies[CATEGORY_NETWORK].decision = DECISION_BACKOFF;
+		settings.strategies[CATEGORY_NETWORK].max_retries = 5;
+		assert_row(i, policy_attempt_bound(&settings, b->attempt, b->elapsed), b->expected);
+	}
+}
+
+/* Nothing follows the first attempt: there is nothing to cut it short for. */
+static void test_only_attempt(void **state)
+{
+	struct policy_settings settings = {
+		.connect = {
+			.attempt_timeout_ns = 1 * S,
+			.deadline_ns = 5 * M,
+			.first_attempt_bounded = 1,
+		},
+	};
+
+	settings.strategies[CATEGORY_NETWORK].decision = DECISION_NONE;
+	settings.strategies[CATEGORY_NETWORK].max_retries = 5;
+	assert_true(policy_attempt_bound(&settings, 1, 0) == DURATION_OFF);
+	settings.strategies[CATEGORY_NETWORK].decision = DECISION_BACKOFF;
+	assert_int_equal(policy_attempt_bound(&settings, 1, 0), 1 * S);
+	settings.strategies[CATEGORY_NETWORK].max_retries = 0;
+	assert_true(policy_attempt_bound(&settings, 1, 0) == DURATION_OFF);
+	settings.strategies[CATEGORY_NETWORK].max_retries = RETRIES_UNLIMITED;
+	assert_int_equal(policy_attempt_bound(&settings, 1, 0), 1 * S);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows_in_every_category),
+		cmocka_unit_test(test_without_limits),
+		cmocka_unit_test(test_rule),
+		cmocka_unit_test(test_attempt_bound),
+		cmocka_unit_test(test_only_attempt),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
