@@ -11,6 +11,7 @@ from run to run anyway. Numbers of fds, ports that the kernel chose, pointers, p
 clocks are not compared.
 """
 
+import collections
 import difflib
 import glob
 import re
@@ -147,6 +148,9 @@ def added(prefix, reference, own):
         return 1
     for our_lines, their_lines in zip(ours, theirs):
         ours_n, theirs_n = list(map(normalise, our_lines)), list(map(normalise, their_lines))
+        # What was only moved is not added: the same calls, as often, in another order.
+        surplus = collections.Counter(map(key, ours_n))
+        surplus.subtract(map(key, theirs_n))
         matcher = difflib.SequenceMatcher(
             None, list(map(key, theirs_n)), list(map(key, ours_n)), autojunk=False
         )
@@ -154,7 +158,7 @@ def added(prefix, reference, own):
             if tag not in ("insert", "replace"):
                 continue
             for line in ours_n[first:last]:
-                allowed = is_own(line, own)
+                allowed = is_own(line, own) or surplus[key(line)] <= 0
                 strange += not allowed
                 print(f"{'own file' if allowed else 'NOT OURS'}: {shorten(line)}")
     return 1 if strange else 0
