@@ -161,6 +161,7 @@ bool policy_valid(const void *block, size_t size)
 	    policy->checksum != policy_checksum(policy))
 		return false;
 	return ((const char *)block)[size - 1] == '\0' && sections_valid(policy) &&
+	       policy->shipped_rule_count <= policy->rule_count &&
 	       string_valid(policy, policy->profile) && string_valid(policy, policy->origin) &&
 	       settings_valid(&policy->defaults) && elements_valid(policy);
 }
@@ -175,6 +176,12 @@ const struct policy_rule *policy_rule(const struct policy *policy, int rule)
 	if (rule < 0 || (uint32_t)rule >= policy->rule_count)
 		return NULL;
 	return (const struct policy_rule *)at_offset(policy, policy->rule_offset) + rule;
+}
+
+bool policy_rule_is_shipped(const struct policy *policy, int rule)
+{
+	return rule >= 0 && (uint32_t)rule < policy->rule_count &&
+	       (uint32_t)rule >= policy->rule_count - policy->shipped_rule_count;
 }
 
 const struct policy_pool *policy_pool(const struct policy *policy, int pool)

@@ -52,6 +52,29 @@ static bool category_is_final(const struct case_file *c, struct policy_verdict *
 	return c->strategy->decision == DECISION_NONE;
 }
 
+/* The program reaches by itself what holding it here would keep it from. */
+static bool fallback_is_open(const struct case_file *c, struct policy_verdict *verdict)
+{
+	*verdict = (struct policy_verdict){ .action = VERDICT_PASS_ON, .cause = CAUSE_FALLBACK };
+	return c->situation->sibling == SIBLING_AHEAD || c->situation->sibling == SIBLING_UNTRIED;
+}
+
+/*
+ * Ahead of the limits: they count rounds over all endpoints, and one that answers
+ * must not be given up.
+ */
+static bool another_endpoint_is_left(const struct case_file *c, struct policy_verdict *verdict)
+{
+	*verdict = (struct policy_verdict){ .action = VERDICT_NEXT_ENDPOINT };
+	return c->situation->other_endpoint;
+}
+
+static bool sibling_spent_the_limits(const struct case_file *c, struct policy_verdict *verdict)
+{
+	*verdict = (struct policy_verdict){ .action = VERDICT_GIVE_UP, .cause = CAUSE_LIMIT };
+	return c->situation->sibling == SIBLING_SPENT;
+}
+
 static bool retries_are_used_up(const struct case_file *c, struct policy_verdict *verdict)
 {
 	*verdict = (struct policy_verdict){ .action = VERDICT_GIVE_UP, .cause = CAUSE_LIMIT };
@@ -90,12 +113,6 @@ static bool budget_denies(const struct case_file *c, struct policy_verdict *verd
 	return true;
 }
 
-static bool another_endpoint_is_left(const struct case_file *c, struct policy_verdict *verdict)
-{
-	*verdict = (struct policy_verdict){ .action = VERDICT_NEXT_ENDPOINT };
-	return c->situation->other_endpoint;
-}
-
 static bool backoff_applies(const struct case_file *c, struct policy_verdict *verdict)
 {
 	uint64_t delay = next_delay(c);
@@ -108,8 +125,9 @@ static bool backoff_applies(const struct case_file *c, struct policy_verdict *ve
 }
 
 static bool (*const checks[])(const struct case_file *, struct policy_verdict *) = {
-	category_is_final, retries_are_used_up,      deadline_has_passed, breaker_denies,
-	budget_denies,     another_endpoint_is_left, backoff_applies,
+	category_is_final,        fallback_is_open,    another_endpoint_is_left,
+	sibling_spent_the_limits, retries_are_used_up, deadline_has_passed,
+	breaker_denies,           budget_denies,       backoff_applies,
 };
 
 struct policy_verdict policy_decide(const struct policy *policy, int rule,

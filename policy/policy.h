@@ -235,6 +235,8 @@ struct policy {
 	uint32_t prefix_count, prefix_offset;
 	uint32_t ports_count, ports_offset;
 	uint32_t string_count, string_offset; /* uint32_t offsets of strings, for spans */
+	uint32_t shipped_rule_count;          /* so many at the end of the rules are `standard`'s */
+	uint32_t reserved;
 	struct policy_settings defaults;
 };
 
@@ -247,6 +249,8 @@ uint64_t policy_checksum(const struct policy *policy);
 /* The string at an offset that the policy itself holds. */
 const char *policy_string(const struct policy *policy, uint32_t offset);
 const struct policy_rule *policy_rule(const struct policy *policy, int rule);
+/* Whether a rule is one of those that every policy ends with, whatever its file says. */
+bool policy_rule_is_shipped(const struct policy *policy, int rule);
 const struct policy_pool *policy_pool(const struct policy *policy, int pool);
 const struct policy_pool_endpoint *policy_pool_endpoint(const struct policy *policy,
 							uint32_t index);
@@ -301,15 +305,24 @@ enum policy_category policy_classify_eai(const struct policy_settings *settings,
 
 enum policy_breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
 
+/* What is known of the other addresses of the name that was looked up. */
+enum policy_sibling {
+	SIBLING_NONE,    /* no other address is known to answer */
+	SIBLING_AHEAD,   /* another answers, and the program has not tried it yet */
+	SIBLING_UNTRIED, /* others are left, and waiting here is not for us (walk, no route) */
+	SIBLING_SPENT    /* the name's limits were reached at another address */
+};
+
 /* What is known when an attempt has failed. */
 struct policy_situation {
 	uint8_t operation; /* enum policy_operation */
 	uint8_t category;  /* enum policy_category */
 	uint8_t breaker;   /* enum policy_breaker_state */
+	uint8_t sibling;   /* enum policy_sibling */
 	bool budget_empty;
 	bool other_endpoint;        /* another endpoint of the destination is left in this round */
 	int error;                  /* errno or getaddrinfo code, never 0 */
-	uint32_t attempt;           /* attempts made so far, >= 1 */
+	uint32_t attempt;           /* attempts made so far, >= 1; over a name: rounds */
 	uint64_t previous_delay_ns; /* 0 before the first retry */
 	uint64_t elapsed_ns;        /* since the operation began */
 	uint64_t bytes_moved;       /* sent or received on the connection, for reconnects */
@@ -333,6 +346,7 @@ enum policy_cause {
 	CAUSE_BREAKER,
 	CAUSE_UNSAFE,
 	CAUSE_BUFFER,
+	CAUSE_FALLBACK, /* the program goes on to another address of the name */
 	CAUSE_COUNT
 };
 

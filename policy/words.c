@@ -33,7 +33,7 @@ static const char *const verdicts[] = {
 static const char *const causes[CAUSE_COUNT] = {
 	[CAUSE_NONE] = "none",         [CAUSE_CATEGORY] = "category", [CAUSE_LIMIT] = "limit",
 	[CAUSE_DEADLINE] = "deadline", [CAUSE_BUDGET] = "budget",     [CAUSE_BREAKER] = "breaker",
-	[CAUSE_UNSAFE] = "unsafe",     [CAUSE_BUFFER] = "buffer",
+	[CAUSE_UNSAFE] = "unsafe",     [CAUSE_BUFFER] = "buffer",     [CAUSE_FALLBACK] = "fallback",
 };
 static const char *const jitters[] = { "ratio", "full", "equal", "decorrelated" };
 static const char *const siblings[] = { "probe", "walk" };

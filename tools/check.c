@@ -27,6 +27,15 @@ static enum policy_file_result given_read(struct policy_file *file, const char *
 	return policy_file_read_path(file, given, errors);
 }
 
+/* Counted are the file's own rules. */
+static void valid_show(const struct policy *policy, const char *name)
+{
+	uint32_t rules = policy->rule_count - policy->shipped_rule_count;
+
+	printf("%s: valid: %u rule%s, profile %s\n", name, rules, rules == 1 ? "" : "s",
+	       policy_string(policy, policy->profile));
+}
+
 static int file_check(const char *given)
 {
 	static const int codes[] = {
@@ -41,9 +50,7 @@ static int file_check(const char *given)
 
 	errors_show(&errors, name);
 	if (result == POLICY_FILE_OK)
-		printf("%s: valid: %u rule%s, profile %s\n", name, file.policy->rule_count,
-		       file.policy->rule_count == 1 ? "" : "s",
-		       policy_string(file.policy, file.policy->profile));
+		valid_show(file.policy, name);
 	policy_errors_free(&errors);
 	policy_file_free(&file);
 	return codes[result];

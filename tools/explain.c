@@ -145,6 +145,8 @@ const char *explanation_match_words(const struct explanation *explanation, enum 
 
 	if (match == MATCH_PROGRAMS && !explanation->program)
 		return "it names programs, and no --program was given";
+	if (match == MATCH_ADDRESSES && explanation->operation == OPERATION_RESOLVE)
+		return "it names addresses, and a lookup has none yet";
 	if (match == MATCH_ADDRESSES && !explanation->target.address_count &&
 	    explanation->target.kind != ENDPOINT_UNIX)
 		return "it names addresses, and the host's are not known";
@@ -187,6 +189,7 @@ const char *explanation_cause_words(enum policy_cause cause)
 		[CAUSE_BREAKER] = "the breaker is open",
 		[CAUSE_UNSAFE] = "a repetition would not be safe",
 		[CAUSE_BUFFER] = "the buffer is full",
+		[CAUSE_FALLBACK] = "another address of the name is left",
 	};
 
 	return words[cause];
@@ -216,17 +219,17 @@ static void outcome_find(struct explanation *explanation)
 			     ? AF_INET
 			     : AF_INET6;
 
-	explanation->destination = explanation_destination(explanation, 0);
+	explanation->operation = explanation->error > 0 ? OPERATION_CONNECT : OPERATION_RESOLVE;
+	explanation->destination = explanation_destination(
+		explanation, explanation->operation == OPERATION_RESOLVE
+				     ? explanation->target.address_count
+				     : 0);
 	explanation->rule = policy_rule_find(policy, &explanation->destination);
 	explanation->unmanaged = unmanaged_reason(explanation);
 	settings = policy_settings(policy, explanation->rule);
-	if (explanation->error > 0) {
-		explanation->operation = OPERATION_CONNECT;
-		explanation->category = policy_classify(settings, family, explanation->error);
-	} else {
-		explanation->operation = OPERATION_RESOLVE;
-		explanation->category = policy_classify_eai(settings, explanation->error);
-	}
+	explanation->category = explanation->error > 0
+					? policy_classify(settings, family, explanation->error)
+					: policy_classify_eai(settings, explanation->error);
 	explanation->decision = settings->strategies[explanation->category].decision;
 	schedule_make(&explanation->schedule, policy, explanation->rule, explanation->operation,
 		      explanation->category, explanation->error);

@@ -27,8 +27,9 @@ struct explanation {
 	} overrides[EXPLAIN_OVERRIDES];
 	size_t override_count;
 
-	struct policy_destination destination; /* with the target's first address */
-	int rule;                              /* for that address */
+	/* With the target's first address, but in a lookup, which has none yet. */
+	struct policy_destination destination;
+	int rule;              /* for that destination */
 	const char *unmanaged; /* why nothing is retried whatever the error, or NULL */
 
 	enum policy_operation operation;

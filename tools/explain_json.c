@@ -84,6 +84,8 @@ static void rules_add(cJSON *root, const struct explanation *e)
 
 		cJSON_AddItemToArray(list, object);
 		cJSON_AddStringToObject(object, "name", explanation_rule_name(e, rule, buffer));
+		cJSON_AddBoolToObject(object, "shipped",
+				      policy_rule_is_shipped(e->file.policy, rule));
 		cJSON_AddBoolToObject(object, "matches", match == MATCH_OK);
 		string_or_null_add(object, "reason", explanation_match_words(e, match));
 	}
@@ -135,7 +137,6 @@ static void schedule_add(cJSON *root, const struct explanation *e)
 	cJSON_AddStringToObject(object, "error", error_name(e->error, number));
 	cJSON_AddNumberToObject(object, "code", e->error);
 	cJSON_AddStringToObject(object, "operation", policy_operation_name(e->operation));
-	cJSON_AddBoolToObject(object, "acted_on", e->operation != OPERATION_RESOLVE);
 	cJSON_AddStringToObject(object, "category", policy_category_name(e->category));
 	cJSON_AddStringToObject(object, "decision", policy_decision_name(e->decision));
 	list = cJSON_AddArrayToObject(object, "attempts");

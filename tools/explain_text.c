@@ -68,11 +68,22 @@ static void destination_show(const struct explanation *e)
 		printf("%s  %s\n", i ? "           " : "environment", e->overrides[i].variable);
 }
 
+/* Rules that are in no file of the user's are marked. */
+static const char *rule_cell(const struct explanation *e, int rule, char buffer[64])
+{
+	char number[32];
+
+	if (!policy_rule_is_shipped(e->file.policy, rule))
+		return explanation_rule_name(e, rule, buffer);
+	snprintf(buffer, 64, "%s (shipped)", explanation_rule_name(e, rule, number));
+	return buffer;
+}
+
 static void rules_show(const struct explanation *e)
 {
 	const struct policy *policy = e->file.policy;
 	struct libscols_table *table = table_new();
-	char buffer[32];
+	char buffer[64];
 
 	if (!table)
 		return;
@@ -86,12 +97,12 @@ static void rules_show(const struct explanation *e)
 		struct libscols_line *line;
 
 		snprintf(no, sizeof(no), "no: %s", words ? words : "");
-		line = line_add(table,
-				(const char *const[]){ explanation_rule_name(e, rule, buffer),
-						       passed  ? "not asked"
-						       : words ? no
-							       : "yes" },
-				2);
+		line = line_add(
+			table,
+			(const char *const[]){ rule_cell(e, rule, buffer), passed  ? "not asked"
+									   : words ? no
+										   : "yes" },
+			2);
 		if (line && rule == e->rule)
 			scols_line_set_color(line, "green");
 	}
@@ -105,6 +116,9 @@ static void other_addresses_show(const struct explanation *e)
 {
 	char buffer[32];
 
+	/* A lookup is asked about before it has any address. */
+	if (e->operation == OPERATION_RESOLVE)
+		return;
 	for (unsigned int i = 1; i < e->target.address_count; i++) {
 		struct policy_destination destination = explanation_destination(e, i);
 		int rule = policy_rule_find(e->file.policy, &destination);
@@ -225,8 +239,7 @@ static void schedule_show(const struct explanation *e)
 	const char *word = error_name(e->error, number);
 
 	printf("error        %s, %s\n", word, error_word_message(e->error));
-	printf("operation    %s%s\n", policy_operation_name(e->operation),
-	       e->operation == OPERATION_RESOLVE ? " (nothing acts on failed lookups yet)" : "");
+	printf("operation    %s\n", policy_operation_name(e->operation));
 	printf("category     %s, decision %s\n\n", policy_category_name(e->category),
 	       policy_decision_name(e->decision));
 	attempts_show(&e->schedule);

@@ -143,11 +143,22 @@ static void failures_add(struct compile_context *context)
 			     "expected fewer rules");
 }
 
+/* Only `standard`, which all others refine, ships rules. */
+static void top_members(struct compile_context *context, const cJSON *root,
+			const cJSON *members[TOP_KEYS])
+{
+	const bool all = !context->is_profile || context->complete;
+	const struct words keys = { top_keys, all ? TOP_KEYS : TOP_PROFILE_KEYS };
+
+	object_members(context, root, &keys, members);
+	if (context->is_profile && (members[TOP_PROFILE] || members[TOP_POOLS]))
+		error_add(context, "found a profile or pools, expected neither in a shipped one");
+}
+
 static struct policy *compile(struct compile_context *context, const char *text, size_t length,
 			      const char *origin, const char *profile_name,
 			      const struct policy *base, const struct policy_source *source)
 {
-	const struct words keys = { top_keys, context->is_profile ? TOP_PROFILE_KEYS : TOP_KEYS };
 	const cJSON *members[TOP_KEYS] = { NULL };
 	struct policy *policy = NULL;
 	cJSON *root;
@@ -156,7 +167,7 @@ static struct policy *compile(struct compile_context *context, const char *text,
 	context->path_length = 1;
 	root = policy_parse(context, text, length);
 	if (root) {
-		object_members(context, root, &keys, members);
+		top_members(context, root, members);
 		version_check(context, members[TOP_VERSION]);
 		if (!context->is_profile)
 			base = profile_choose(context, members[TOP_PROFILE]);
@@ -165,6 +176,7 @@ static struct policy *compile(struct compile_context *context, const char *text,
 		if (base && !context->is_profile)
 			profile_name = policy_string(base, base->profile);
 		top_compile(context, members);
+		shipped_rules_append(context, base);
 		if (context->errors->count == 0)
 			policy = policy_build(context, origin, profile_name, source);
 	}

@@ -27,7 +27,7 @@ struct compile_context {
 	size_t path_length;
 	bool out_of_memory;
 	bool complete;   /* compiling `standard`: every key must be there */
-	bool is_profile; /* a shipped profile: no rules, pools or other profile */
+	bool is_profile; /* a shipped profile: no pools, no other profile; rules if complete */
 
 	struct policy header; /* defaults, alerts and store are filled in here */
 	struct array strings; /* the bytes of all strings */
@@ -83,7 +83,7 @@ struct policy *policy_build(struct compile_context *context, const char *origin,
 			    const char *profile, const struct policy_source *source);
 void context_free(struct compile_context *context);
 
-/* ---- settings.c, classify.c, pools.c, rules.c --------------------------- */
+/* ---- settings.c, classify.c, pools.c, rules.c, shipped.c ---------------- */
 
 /*
  * The keys of struct policy_settings that an object may have; one list, for
@@ -99,6 +99,8 @@ void classify_compile(struct compile_context *context, const cJSON *classify,
 		      struct policy_settings *settings);
 void pools_compile(struct compile_context *context, const cJSON *pools);
 void rules_compile(struct compile_context *context, const cJSON *rules);
+/* Adds the shipped rules of base behind the policy's own; base is NULL for `standard`. */
+void shipped_rules_append(struct compile_context *context, const struct policy *base);
 
 /* The name of entry i of classify_errno (or classify_eai); NULL if there is none. */
 const char *classify_errno_name(int error);

@@ -27,9 +27,11 @@ const struct key keys[KEY_ROWS] = {
 	  RANGE(MS, YEAR), OFF, ACTED },
 	{ SECTION_CONNECT, "deadline", KEY_DURATION, AT(connect.deadline_ns), RANGE(0, YEAR), OFF,
 	  ACTED },
-	{ SECTION_CONNECT, "siblings", KEY_WORD, AT(connect.siblings), .words = &siblings_words },
+	{ SECTION_CONNECT, "siblings", KEY_WORD, AT(connect.siblings), .words = &siblings_words,
+	  ACTED },
 
-	{ SECTION_RESOLVE, "deadline", KEY_DURATION, AT(resolve.deadline_ns), RANGE(0, YEAR), OFF },
+	{ SECTION_RESOLVE, "deadline", KEY_DURATION, AT(resolve.deadline_ns), RANGE(0, YEAR), OFF,
+	  ACTED },
 
 	{ SECTION_TRANSFER, "replay", KEY_WORD, AT(transfer.replay), .words = &replay_words },
 	{ SECTION_TRANSFER, "max_attempts", KEY_COUNT, AT(transfer.max_attempts),

@@ -9,7 +9,14 @@
 
 _Static_assert(sizeof(struct policy_rule) <= UINT16_MAX, "it is part of the layout word");
 
-enum { RULE_NAME, RULE_MATCH, RULE_ACTION, RULE_POOL, RULE_OWN_KEYS };
+enum {
+	RULE_NAME,
+	RULE_MATCH,
+	RULE_ACTION,
+	RULE_SHIPPED_KEYS,
+	RULE_POOL = RULE_SHIPPED_KEYS,
+	RULE_OWN_KEYS
+};
 #define RULE_KEYS (RULE_OWN_KEYS + SETTINGS_MEMBERS)
 
 static const char *const own_keys[RULE_OWN_KEYS] = { "name", "match", "action", "pool" };
@@ -263,8 +270,9 @@ static void own_keys_compile(struct compile_context *context, const cJSON *const
 static void rule_compile(struct compile_context *context, const cJSON *item, size_t index)
 {
 	const char *names[RULE_KEYS];
-	const struct words words = { names, RULE_KEYS };
-	const cJSON *members[RULE_KEYS];
+	/* A shipped rule goes to policies with pools and settings of their own: it has neither. */
+	const struct words words = { names, context->is_profile ? RULE_SHIPPED_KEYS : RULE_KEYS };
+	const cJSON *members[RULE_KEYS] = { NULL };
 	struct policy_rule rule = { .pool = -1, .settings = context->header.defaults };
 
 	memcpy(names, own_keys, sizeof(own_keys));
@@ -273,7 +281,8 @@ static void rule_compile(struct compile_context *context, const cJSON *item, siz
 		return;
 	object_members(context, item, &words, members);
 	own_keys_compile(context, members, index, &rule);
-	settings_compile(context, members + RULE_OWN_KEYS, &rule.settings);
+	if (!context->is_profile)
+		settings_compile(context, members + RULE_OWN_KEYS, &rule.settings);
 	array_append(context, &context->rules, &rule, sizeof(rule));
 }
 

@@ -33,8 +33,18 @@ validate() {
 }
 
 for profile in "$TOP"/policy/profiles/*.json; do
-	check "profile $(basename "$profile") is valid" validate profile "$profile"
+	name=$(basename "$profile" .json)
+	kind=profile
+	if [ "$name" = standard ]; then kind=standard; fi
+	check "profile $name is valid" validate $kind "$profile"
 done
+# Only `standard` ships rules, and they have neither a pool nor settings.
+like "$(validate profile "$TOP/policy/profiles/standard.json")" "'rules' was unexpected" \
+	"rules in another profile are refused"
+sed 's/"action": "bypass"/"action": "bypass", "connect": {}/' \
+	"$TOP/policy/profiles/standard.json" >"$TMPDIR/settings.json"
+like "$(validate standard "$TMPDIR/settings.json")" "rules\[0\].*'connect' was unexpected" \
+	"settings in a shipped rule are refused"
 check "the example policy is valid" validate "" "$TOP/tests/policy/example.json"
 
 # What needs a look at two values, at a list of names, or at more than a pattern can hold.

@@ -76,9 +76,11 @@ is "$(json "$ends" 10.0.0.1:80 EACCES)" \
 	"[(1, 0, 'pass_on', 'category'), (1, 0, 'pass_on', 'category')]" "it is passed on at once"
 is "$(json "$outcome" 10.0.0.1:80 110)" "('ETIMEDOUT', 'network', 'backoff')" "an error by number"
 is "$(json "$outcome" 10.0.0.1:80 etimedout)" "('ETIMEDOUT', 'network', 'backoff')" "in any case"
-is "$(json 'e["schedule"]["operation"], e["schedule"]["category"], e["schedule"]["acted_on"]' \
-	localhost:80 EAI_AGAIN)" "('resolve', 'temporary', False)" \
-	"a failed lookup, on which nothing acts yet"
+is "$(json 'e["schedule"]["operation"], e["schedule"]["category"], e["schedule"]["decision"]' \
+	localhost:80 EAI_AGAIN)" "('resolve', 'temporary', 'backoff')" "a failed lookup"
+# standard: 5 retries would last until 27.9 s to 34.1 s, resolve.deadline is 30 s.
+is "$(json "$ends" localhost:80 EAI_AGAIN)" \
+	"[(6, 27.9, 'give_up', 'limit'), (6, 30, 'give_up', 'limit')]" "its own deadline cuts it"
 
 # ---- the rules --------------------------------------------------------------------
 
@@ -87,7 +89,8 @@ is "$(json "$reasons" --policy policy.json --program psql 10.0.0.5:5432)" \
 	"([('dns', 'the port is none of its ports'), ('db', None)], 'db')" "a rule that matches"
 is "$(json "$reasons" --policy policy.json 10.0.0.5:5432)" "([('dns', 'the port is none of its \
 ports'), ('db', 'it names programs, and no --program was given'), ('inside', 'it names hosts, and the \
-address has no known name'), ('agent', 'the path is none of its paths')], None)" \
+address has no known name'), ('agent', 'the path is none of its paths'), ('scanners', 'it names \
+programs, and no --program was given')], None)" \
 	"a numeric address without a name, no program"
 is "$(json "$reasons" --policy policy.json --program psql 192.0.2.1:5432 | grep -o "'db', '[^']*'")" \
 	"'db', 'the address is none of its addresses'" "an address outside"
@@ -106,6 +109,21 @@ is "$(json 'e["managed"], e["rules"][0]["reason"]' --policy policy.json unix:/ru
 	"(False, 'it has no paths, which AF_UNIX needs')" "AF_UNIX without one is left alone"
 is "$(json "$outcome" --policy policy.json unix:/run/agent/x ENOENT)" \
 	"('ENOENT', 'temporary', 'backoff')" "errors of AF_UNIX have their own categories"
+is "$(json 'e["rule"]' --policy policy.json --host A.Internal. 10.0.0.5:80)" inside \
+	"--host, in any case and with a final dot"
+is "$(json 'e["rule"], e["rules"][2]["reason"]' --policy policy.json --host internal 10.0.0.5:80)" \
+	"(None, 'the host is none of its hosts')" "--host that is another"
+hosts='{ "version": 1, "rules": [ { "name": "net", "match": { "addresses": ["127.0.0.0/8", "::1"] } },
+	{ "name": "name", "match": { "hosts": ["localhost"] } } ] }'
+is "$(json 'e["rule"]' --policy "$hosts" localhost:80)" net "a connect to a name has an address"
+is "$(json 'e["rule"], e["rules"][0]["reason"]' --policy "$hosts" localhost:80 EAI_AGAIN)" \
+	"('name', 'it names addresses, and a lookup has none yet')" "a lookup has none"
+shipped='e["managed"], e["rule"], [(r["name"], r["shipped"]) for r in e["rules"]]'
+is "$(json "$shipped" --program nmap 10.0.0.5:80)" "(False, 'scanners', [('scanners', True)])" \
+	"nmap: left alone by a shipped rule"
+is "$(json "$shipped" --policy '{ "version": 1, "rules": [ { "name": "mine",
+	"match": { "programs": ["nmap"] } } ] }' --program nmap 10.0.0.5:80)" \
+	"(True, 'mine', [('mine', False)])" "nmap: a rule of one's own goes first"
 is "$(json 'e["managed"]' udp:10.0.0.1:53)" False "UDP is not managed"
 is "$(json 'e["destination"]["addresses"][0]["address"]' '[::ffff:10.1.2.3]:80')" 10.1.2.3 \
 	"a v4-mapped address is IPv4"
@@ -113,16 +131,17 @@ is "$(json 'e["destination"]["addresses"][0]["address"]' '[::ffff:10.1.2.3]:80')
 # ---- values and where they came from ---------------------------------------------------
 
 from='[(keys[k]["value"], keys[k]["from"], keys[k]["acted_on"]) for k in ("connect.deadline",
-	"strategies.network.max_retries", "strategies.network.max_delay", "connect.siblings")]'
+	"strategies.network.max_retries", "strategies.network.max_delay", "connect.siblings",
+	"share.enabled")]'
 is "$(json "$from" --policy policy.json --program psql 10.0.0.5:5432)" \
 	"[('\"2m\"', 'rule', True), ('2', 'rule', True), ('\"5m\"', 'profile', True), \
-('\"probe\"', 'standard', False)]" "rule, profile, standard"
+('\"probe\"', 'standard', True), ('true', 'standard', False)]" "rule, profile, standard"
 is "$(json "$from" --policy policy.json 10.0.0.5:80)" \
 	"[('\"7m\"', 'defaults', True), ('10', 'profile', True), ('\"5m\"', 'profile', True), \
-('\"probe\"', 'standard', False)]" "defaults, profile, standard"
+('\"probe\"', 'standard', True), ('true', 'standard', False)]" "defaults, profile, standard"
 is "$(HOLDFAST_MAX_RETRIES=3 json "$from" --policy policy.json --program psql 10.0.0.5:5432)" \
 	"[('\"2m\"', 'rule', True), ('3', 'environment', True), ('\"5m\"', 'profile', True), \
-('\"probe\"', 'standard', False)]" "an override goes before the rule"
+('\"probe\"', 'standard', True), ('true', 'standard', False)]" "an override goes before the rule"
 is "$(HOLDFAST_MAX_RETRIES=3 json 'e["environment"], len(seconds("delay_min"))' 10.0.0.1:80)" \
 	"({'HOLDFAST_MAX_RETRIES': '3'}, 4)" "the override is named and counts in the schedule"
 is "$(HOLDFAST_POLICY=tracking json 'e["policy"]["profile"], seconds("delay_max")' 10.0.0.1:80)" \
@@ -135,9 +154,18 @@ is "$STATUS" 0 "text: exit code"
 like "$OUT" "dns +no: the port is none of its ports" "text: why an earlier rule does not match"
 like "$OUT" "db +yes" "text: the rule that matches"
 like "$OUT" "agent +not asked" "text: the rules after it"
-like "$OUT" "connect.siblings +\"probe\" +standard +nothing acts on it yet" "text: marked keys"
+like "$OUT" "scanners \(shipped\) +not asked" "text: the shipped rules come last"
+like "$OUT" "share.enabled +true +standard +nothing acts on it yet" "text: marked keys"
+like "$OUT" $'connect.siblings +"probe" +standard\n' "text: keys that are acted on"
 like "$OUT" "program gets ECONNREFUSED" "text: what the program gets"
 unlike "$OUT" $'\e' "text: no colour in a pipe"
+like "$("$HOLDFAST" explain --policy policy.json --host a.internal 10.0.0.5:80)" "inside +yes" \
+	"text: --host"
+like "$("$HOLDFAST" explain --policy policy.json 10.0.0.5:80)" \
+	"inside +no: it names hosts, and the address has no known name" "text: no --host"
+like "$("$HOLDFAST" explain --program nmap 10.0.0.5:80)" "scanners \(shipped\) +yes" \
+	"text: a shipped rule"
+unlike "$("$HOLDFAST" explain localhost:80 EAI_AGAIN)" "failed lookups|instead" "text: a lookup"
 is "$(awk 'length > 80' <<<"${OUT//$TMPDIR/}")" "" "text: within 80 columns"
 if have script; then
 	like "$(TERM=xterm script -qec "$HOLDFAST explain 10.0.0.1:80" /dev/null </dev/null)" $'\e' \

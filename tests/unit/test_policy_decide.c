@@ -40,20 +40,27 @@ struct row {
 	enum policy_operation operation;
 	enum policy_breaker_state breaker;
 	bool fail_when_open, budget_empty, other_endpoint;
+	enum policy_sibling sibling;
 	/* then */
 	enum policy_action_taken action;
 	enum policy_cause cause;
 	uint64_t delay_ns;
 };
 
-#define CONNECT OPERATION_CONNECT, BREAKER_CLOSED, false, false, false
-#define RESOLVE OPERATION_RESOLVE, BREAKER_CLOSED, false, false, false
-#define RECONNECT OPERATION_RECONNECT, BREAKER_CLOSED, false, false, false
-#define OPENED OPERATION_CONNECT, BREAKER_OPEN, false, false, false
-#define OPEN_FAIL OPERATION_CONNECT, BREAKER_OPEN, true, false, false
-#define HALF_OPEN OPERATION_CONNECT, BREAKER_HALF_OPEN, false, false, false
-#define NO_BUDGET OPERATION_CONNECT, BREAKER_CLOSED, false, true, false
-#define OTHER OPERATION_CONNECT, BREAKER_CLOSED, false, false, true
+#define CONNECT OPERATION_CONNECT, BREAKER_CLOSED, false, false, false, SIBLING_NONE
+#define RESOLVE OPERATION_RESOLVE, BREAKER_CLOSED, false, false, false, SIBLING_NONE
+#define RECONNECT OPERATION_RECONNECT, BREAKER_CLOSED, false, false, false, SIBLING_NONE
+#define OPENED OPERATION_CONNECT, BREAKER_OPEN, false, false, false, SIBLING_NONE
+#define OPEN_FAIL OPERATION_CONNECT, BREAKER_OPEN, true, false, false, SIBLING_NONE
+#define HALF_OPEN OPERATION_CONNECT, BREAKER_HALF_OPEN, false, false, false, SIBLING_NONE
+#define NO_BUDGET OPERATION_CONNECT, BREAKER_CLOSED, false, true, false, SIBLING_NONE
+#define OTHER OPERATION_CONNECT, BREAKER_CLOSED, false, false, true, SIBLING_NONE
+#define AHEAD OPERATION_CONNECT, BREAKER_CLOSED, false, false, false, SIBLING_AHEAD
+#define UNTRIED OPERATION_CONNECT, BREAKER_CLOSED, false, false, false, SIBLING_UNTRIED
+#define SPENT OPERATION_CONNECT, BREAKER_CLOSED, false, false, false, SIBLING_SPENT
+/* Everything that could deny a retry does, and another endpoint is left. */
+#define DENIED_AND_OTHER OPERATION_CONNECT, BREAKER_OPEN, true, true, true
+#define DENIED OPERATION_CONNECT, BREAKER_OPEN, true, true, false
 
 static const struct row rows[] = {
 	/* Each decision on the first failure. */
@@ -101,17 +108,45 @@ static const struct row rows[] = {
 	{ DECISION_IMMEDIATE, 3, 1, 0, NO_BUDGET, AFTER, CAUSE_BUDGET, 500 * MS },
 	{ DECISION_BACKOFF, 0, 1, 0, NO_BUDGET, GIVE_UP, CAUSE_LIMIT, 0 },
 	{ DECISION_NONE, 3, 1, 0, NO_BUDGET, PASS, CAUSE_CATEGORY, 0 },
-	{ DECISION_BACKOFF, 3, 1, 0, OPERATION_CONNECT, BREAKER_OPEN, false, true, true, AFTER,
-	  CAUSE_BREAKER, 1 * S },
-	{ DECISION_BACKOFF, 3, 1, 0, OPERATION_CONNECT, BREAKER_CLOSED, true, true, true, AFTER,
-	  CAUSE_BUDGET, 1 * S },
-	/* Another endpoint is tried without waiting, within the same limits. */
+	{ DECISION_BACKOFF, 3, 1, 0, OPERATION_CONNECT, BREAKER_OPEN, false, true, false,
+	  SIBLING_NONE, AFTER, CAUSE_BREAKER, 1 * S },
+	{ DECISION_BACKOFF, 3, 1, 0, OPERATION_CONNECT, BREAKER_CLOSED, true, true, false,
+	  SIBLING_NONE, AFTER, CAUSE_BUDGET, 1 * S },
+	/* Another endpoint is tried without waiting, whatever the limits and denials. */
 	{ DECISION_BACKOFF, 3, 1, 0, OTHER, NEXT, CAUSE_NONE, 0 },
 	{ DECISION_DELAY, 3, 3, 0, OTHER, NEXT, CAUSE_NONE, 0 },
 	{ DECISION_IMMEDIATE, 3, 1, 0, OTHER, NEXT, CAUSE_NONE, 0 },
+	{ DECISION_BACKOFF, 3, 4, 0, OTHER, NEXT, CAUSE_NONE, 0 },
+	{ DECISION_BACKOFF, 0, 1, 0, OTHER, NEXT, CAUSE_NONE, 0 },
+	{ DECISION_BACKOFF, 3, 1, 60 * S, OTHER, NEXT, CAUSE_NONE, 0 },
+	{ DECISION_BACKOFF, 3, 1, 0, DENIED_AND_OTHER, SIBLING_NONE, NEXT, CAUSE_NONE, 0 },
+	{ DECISION_BACKOFF, 3, 4, 60 * S, DENIED_AND_OTHER, SIBLING_SPENT, NEXT, CAUSE_NONE, 0 },
 	{ DECISION_NONE, 3, 1, 0, OTHER, PASS, CAUSE_CATEGORY, 0 },
-	{ DECISION_BACKOFF, 3, 4, 0, OTHER, GIVE_UP, CAUSE_LIMIT, 0 },
-	{ DECISION_BACKOFF, 3, 1, 60 * S, OTHER, GIVE_UP, CAUSE_DEADLINE, 0 },
+	/* A sibling that answers or is left to try: the program goes there by itself. */
+	{ DECISION_BACKOFF, 3, 1, 0, AHEAD, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_IMMEDIATE, 3, 1, 0, AHEAD, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_DELAY, 3, 1, 0, AHEAD, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_BACKOFF, UNLIMITED, 1, 0, AHEAD, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_BACKOFF, 3, 4, 0, AHEAD, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_BACKOFF, 3, 1, 60 * S, AHEAD, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_NONE, 3, 1, 0, AHEAD, PASS, CAUSE_CATEGORY, 0 },
+	{ DECISION_BACKOFF, 3, 1, 0, DENIED, SIBLING_AHEAD, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_BACKOFF, 3, 1, 0, DENIED_AND_OTHER, SIBLING_AHEAD, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_BACKOFF, 3, 1, 0, UNTRIED, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_IMMEDIATE, 3, 2, 0, UNTRIED, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_BACKOFF, 0, 1, 0, UNTRIED, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_BACKOFF, 3, 1, 60 * S, UNTRIED, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_NONE, 3, 1, 0, UNTRIED, PASS, CAUSE_CATEGORY, 0 },
+	{ DECISION_BACKOFF, 3, 1, 0, DENIED, SIBLING_UNTRIED, PASS, CAUSE_FALLBACK, 0 },
+	{ DECISION_BACKOFF, 3, 1, 0, DENIED_AND_OTHER, SIBLING_UNTRIED, PASS, CAUSE_FALLBACK, 0 },
+	/* The name's limits are spent once, not once an address. */
+	{ DECISION_BACKOFF, 3, 1, 0, SPENT, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_IMMEDIATE, 3, 1, 0, SPENT, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_DELAY, 3, 2, 0, SPENT, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_BACKOFF, UNLIMITED, 1, 0, SPENT, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_BACKOFF, 3, 1, 60 * S, SPENT, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_BACKOFF, 3, 1, 0, DENIED, SIBLING_SPENT, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ DECISION_NONE, 3, 1, 0, SPENT, PASS, CAUSE_CATEGORY, 0 },
 };
 
 static struct policy_verdict row_decide(const struct row *row, int category)
@@ -121,6 +156,7 @@ static struct policy_verdict row_decide(const struct row *row, int category)
 		.operation = (uint8_t)row->operation,
 		.category = (uint8_t)category,
 		.breaker = (uint8_t)row->breaker,
+		.sibling = (uint8_t)row->sibling,
 		.budget_empty = row->budget_empty,
 		.other_endpoint = row->other_endpoint,
 		.error = 111,

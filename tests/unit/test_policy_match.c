@@ -223,8 +223,81 @@ static void test_first_rule(void **state)
 	destination.port = 4;
 	assert_int_equal(policy_rule_find(policy, &destination), RULE_NONE);
 	assert_ptr_equal(policy_settings(policy, RULE_NONE), &policy->defaults);
-	assert_null(policy_rule(policy, 3));
+	assert_null(policy_rule(policy, (int)policy->rule_count));
 	assert_string_equal(policy_string(policy, policy_rule(policy, 2)->name), "late");
+	free(policy);
+}
+
+/* Which action a program meets under a policy; manage where no rule matches. */
+static enum policy_action action_for(const struct policy *policy, const char *program)
+{
+	const struct policy_destination destination = { .exec_path = program,
+							.address = { [15] = 1 },
+							.port = 22 };
+	int rule = policy_rule_find(policy, &destination);
+
+	return rule == RULE_NONE ? ACTION_MANAGE
+				 : (enum policy_action)policy_rule(policy, rule)->action;
+}
+
+static const char *const scanners[] = { "nmap",   "nping",  "masscan",   "zmap",
+					"tcping", "hping3", "pg_isready" };
+
+/* Programs to which a refusal is the answer, in every policy, shipped or a file's. */
+static void test_shipped(void **state)
+{
+	const char *name;
+	char path[64], json[96];
+
+	for (unsigned int i = 0; (name = policy_profile_name(i)); i++) {
+		const struct policy *profile = policy_profile(name);
+		struct policy *policy;
+
+		snprintf(json, sizeof(json),
+			 "{\"version\":1,\"profile\":\"%s\",\"rules\":[{\"match\":{\"ports\":[1]}}]"
+			 "}",
+			 name);
+		policy = compile_right(json);
+		for (size_t p = 0; p < COUNT(scanners); p++) {
+			snprintf(path, sizeof(path), "/usr/bin/%s", scanners[p]);
+			assert_row(p, action_for(profile, path), ACTION_BYPASS);
+			assert_row(p, action_for(policy, path), ACTION_BYPASS);
+		}
+		assert_int_equal(action_for(profile, "/usr/bin/curl"), ACTION_MANAGE);
+		assert_int_equal(action_for(policy, "/usr/bin/curl"), ACTION_MANAGE);
+		assert_int_equal(action_for(policy, "/usr/bin/psql"), ACTION_MANAGE);
+		assert_int_equal(profile->shipped_rule_count, 1);
+		assert_int_equal(profile->rule_count, 1);
+		assert_int_equal(policy->shipped_rule_count, 1);
+		assert_int_equal(policy->rule_count, 2);
+		assert_string_equal(policy_string(policy, policy_rule(policy, 1)->name),
+				    "scanners");
+		assert_int_equal(policy_rule(policy, 1)->pool, -1);
+		assert_false(policy_rule_is_shipped(policy, RULE_NONE));
+		assert_false(policy_rule_is_shipped(policy, 0));
+		assert_true(policy_rule_is_shipped(policy, 1));
+		assert_false(policy_rule_is_shipped(policy, 2));
+		free(policy);
+	}
+}
+
+/* A policy's own rules are asked first, under the numbers that they have in the file. */
+static void test_shipped_last(void **state)
+{
+	struct policy *policy = compile_right(
+		"{\"version\":1,\"defaults\":{\"connect\":{\"deadline\":\"7m\"}},"
+		"\"pools\":{\"p\":{\"endpoints\":[\"10.0.0.5:80\"]}},\"rules\":["
+		"{\"name\":\"psql\",\"match\":{\"programs\":[\"psql\"]},\"pool\":\"p\"},"
+		"{\"name\":\"mine\",\"match\":{\"programs\":[\"nmap\"]},\"action\":\"manage\"}]}");
+
+	assert_int_equal(action_for(policy, "/usr/bin/nmap"), ACTION_MANAGE);
+	assert_int_equal(action_for(policy, "/usr/bin/nping"), ACTION_BYPASS);
+	assert_int_equal(policy->rule_count, 3);
+	assert_string_equal(policy_string(policy, policy_rule(policy, 0)->name), "psql");
+	assert_string_equal(policy_string(policy, policy_rule(policy, 1)->name), "mine");
+	assert_true(policy_rule_is_shipped(policy, 2));
+	/* With the settings of the policy that it is in. */
+	assert_int_equal(policy_settings(policy, 2)->connect.deadline_ns, 7 * M);
 	free(policy);
 }
 
@@ -235,6 +308,7 @@ int main(void)
 		cmocka_unit_test(test_programs),  cmocka_unit_test(test_hosts),
 		cmocka_unit_test(test_addresses), cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_unix),      cmocka_unit_test(test_first_rule),
+		cmocka_unit_test(test_shipped),   cmocka_unit_test(test_shipped_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

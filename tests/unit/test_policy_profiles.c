@@ -239,7 +239,8 @@ static void test_explain(void **state)
 	struct wanted wanted[] = {
 		{ "connect.attempt_timeout", "\"15s\"", LAYER_PROFILE, true, 0 },
 		{ "connect.deadline", "\"10s\"", LAYER_ENVIRONMENT, true, 0 },
-		{ "connect.siblings", "\"probe\"", LAYER_STANDARD, false, 0 },
+		{ "connect.siblings", "\"probe\"", LAYER_STANDARD, true, 0 },
+		{ "resolve.deadline", "\"10s\"", LAYER_ENVIRONMENT, true, 0 },
 		{ "transfer.record", "\"2KiB\"", LAYER_RULE, false, 0 },
 		{ "transfer.max_buffer", "\"1MiB\"", LAYER_RULE, false, 0 },
 		{ "transfer.overlap", "\"0B\"", LAYER_STANDARD, false, 0 },
@@ -274,6 +275,7 @@ static void test_explain_profile(void **state)
 {
 	struct wanted wanted[] = {
 		{ "connect.deadline", "\"off\"", LAYER_PROFILE, true, 0 },
+		{ "resolve.deadline", "\"30s\"", LAYER_STANDARD, true, 0 },
 		{ "strategies.network.max_retries", "\"unlimited\"", LAYER_PROFILE, true, 0 },
 		{ "strategies.network.jitter", "0.25", LAYER_PROFILE, true, 0 },
 		{ "strategies.network.base_delay", "\"1s\"", LAYER_STANDARD, true, 0 },

@@ -239,7 +239,7 @@ static void test_example(void **state)
 	const struct policy_rule *rule = policy_rule(policy, 2);
 
 	assert_string_equal(policy_string(policy, policy->profile), "production");
-	assert_int_equal(policy->rule_count, 3);
+	assert_int_equal(policy->rule_count - policy->shipped_rule_count, 3);
 	assert_int_equal(policy->pool_count, 1);
 	assert_int_equal(policy->defaults.connect.deadline_ns, 900 * SECOND_NS);
 	assert_int_equal(policy->defaults.heartbeat.user_timeout_ns, 40 * SECOND_NS);
@@ -277,6 +277,38 @@ static void test_profiles_as_policies(void **state)
 	}
 }
 
+/* Only `standard` may ship rules, and only such as suit every policy. */
+static void test_shipped_rules(void **state)
+{
+	static const char rules[] = "{\"version\":1,\"defaults\":{},\"rules\":[]}";
+	char *text = file_read("policy/profiles/standard.json");
+	cJSON *standard = cJSON_Parse(text);
+	struct policy_errors errors;
+	struct policy *policy = profile_compile(text, strlen(text), "standard", NULL, &errors);
+
+	assert_non_null(policy);
+	assert_int_equal(policy->rule_count, cJSON_GetArraySize(get(standard, "rules")));
+	assert_int_equal(policy->shipped_rule_count, policy->rule_count);
+	free(policy);
+	free(text);
+
+	assert_null(profile_compile(rules, strlen(rules), "other", policy_profile("standard"),
+				    &errors));
+	assert_int_equal(errors.count, 1);
+	assert_string_equal(errors.list[0].path, "$.rules");
+	policy_errors_free(&errors);
+
+	cJSON_AddObjectToObject(cJSON_GetArrayItem(get(standard, "rules"), 0), "connect");
+	cJSON_AddObjectToObject(standard, "pools");
+	text = cJSON_Print(standard);
+	assert_null(profile_compile(text, strlen(text), "standard", NULL, &errors));
+	assert_string_equal(errors.list[0].path, "$");
+	assert_string_equal(errors.list[errors.count - 1].path, "$.rules[0].connect");
+	policy_errors_free(&errors);
+	free(text);
+	cJSON_Delete(standard);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -285,6 +317,7 @@ int main(void)
 		cmocka_unit_test(test_profile_names),
 		cmocka_unit_test(test_example),
 		cmocka_unit_test(test_profiles_as_policies),
+		cmocka_unit_test(test_shipped_rules),
 	};
 
 	return cmocka_run_group_tests(tests, schema_load, schema_free);

@@ -198,6 +198,7 @@ static void test_names(void **state)
 	assert_string_equal(policy_decision_name(DECISION_BACKOFF), "backoff");
 	assert_string_equal(policy_verdict_name(VERDICT_NEXT_ENDPOINT), "next_endpoint");
 	assert_string_equal(policy_cause_name(CAUSE_BUFFER), "buffer");
+	assert_string_equal(policy_cause_name(CAUSE_FALLBACK), "fallback");
 	/* What a damaged event may hold. */
 	assert_string_equal(policy_verdict_name((enum policy_action_taken)255), "?");
 	assert_string_equal(policy_category_name((enum policy_category)255), "?");

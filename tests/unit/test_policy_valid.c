@@ -89,6 +89,20 @@ static void test_crafted(void **state)
 	free(policy);
 }
 
+/* A reader subtracts one count from the other. */
+static void test_shipped_count(void **state)
+{
+	struct policy *policy = compile_right(json);
+
+	policy->shipped_rule_count = policy->rule_count;
+	policy->checksum = policy_checksum(policy);
+	assert_true(policy_valid(policy, policy->size));
+	policy->shipped_rule_count++;
+	policy->checksum = policy_checksum(policy);
+	assert_false(policy_valid(policy, policy->size));
+	free(policy);
+}
+
 static void test_contents(void **state)
 {
 	static const struct policy_source source = { 1, 2, 3, 4, 5, 6 };
@@ -188,8 +202,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_byte), cmocka_unit_test(test_every_length),
-		cmocka_unit_test(test_crafted),    cmocka_unit_test(test_contents),
-		cmocka_unit_test(test_entry),      cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_crafted),    cmocka_unit_test(test_shipped_count),
+		cmocka_unit_test(test_contents),   cmocka_unit_test(test_entry),
+		cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
