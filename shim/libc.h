@@ -13,6 +13,7 @@
 #ifndef HOLDFAST_LIBC_H
 #define HOLDFAST_LIBC_H
 
+#include <netdb.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -80,6 +81,15 @@
 	H(ssize_t, splice, (int in, off64_t *in_offset, int out, off64_t *out_offset,      \
 	  size_t size, unsigned int flags))                                                \
 	H(int, ioctl, (int fd, unsigned long request, ...))                                \
+	/* netdb.h */                                                                       \
+	H(int, getaddrinfo, (const char *host, const char *service,                        \
+	  const struct addrinfo *hints, struct addrinfo **result))                         \
+	H(struct hostent *, gethostbyname, (const char *host))                             \
+	H(struct hostent *, gethostbyname2, (const char *host, int family))                \
+	H(int, gethostbyname_r, (const char *host, struct hostent *entry, char *buffer,    \
+	  size_t size, struct hostent **result, int *error))                               \
+	H(int, gethostbyname2_r, (const char *host, int family, struct hostent *entry,     \
+	  char *buffer, size_t size, struct hostent **result, int *error))                 \
 	/* stdio.h */                                                                      \
 	H(int, fclose, (FILE *stream))
 

@@ -2,6 +2,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -53,7 +54,7 @@ void line_add_wait(struct line *line, uint64_t ns)
 
 void line_add_error(struct line *line, int error)
 {
-	const char *name = strerrorname_np(error);
+	const char *name = error == EAI_AGAIN ? "EAI_AGAIN" : strerrorname_np(error);
 
 	if (name)
 		line_add(line, name);

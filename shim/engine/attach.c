@@ -48,15 +48,22 @@ static struct guard *guard_get(void)
 	return page;
 }
 
-/* Asked for only where a rule wants it: it costs as much as a connect's bookkeeping. */
-static void exe_path_read(void)
+/* What rules want to know costs as much as a connect's bookkeeping: found out only if one
+ * does. The shipped ones name programs by the names that they are started by. */
+static void rules_prepare(void)
 {
+	uint32_t own = engine.policy->rule_count - engine.policy->shipped_rule_count;
 	ssize_t length = 0;
 
-	for (uint32_t i = 0; i < engine.policy->rule_count && !length; i++)
-		if (policy_rule(engine.policy, (int)i)->programs.count)
+	for (uint32_t i = 0; i < own; i++) {
+		const struct policy_rule *rule = policy_rule(engine.policy, (int)i);
+
+		if (rule->hosts.count)
+			engine.matches_hosts = true;
+		if (rule->programs.count && !length)
 			length = sys_readlink("/proc/self/exe", engine.exe_path,
 					      sizeof(engine.exe_path) - 1);
+	}
 	engine.exe_path[length > 0 ? length : 0] = '\0';
 }
 
@@ -157,7 +164,7 @@ static __attribute__((noinline)) bool policy_attach(const struct config *config,
 	line_begin(&problem);
 	engine.policy = policy_source_load(config, state->directory, &problem);
 	if (engine.policy) {
-		exe_path_read();
+		rules_prepare();
 		return true;
 	}
 	/* Said once: a child that was forked afterwards stays silent. */

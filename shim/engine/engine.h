@@ -17,6 +17,7 @@ struct engine {
 	const struct policy *policy; /* never changes once it is set */
 	struct store store;
 	const char *exec_path; /* for rules that match programs */
+	bool matches_hosts;    /* some rule does */
 	char exe_path[256];    /* what /proc/self/exe names; "" if unknown */
 };
 

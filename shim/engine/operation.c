@@ -109,6 +109,22 @@ static void event_add(struct connection *connection, enum store_event_kind kind,
 	store_event_add(&engine.store, &event);
 }
 
+enum outcome { OUTCOME_RETRY, OUTCOME_RECOVERED, OUTCOME_FAILED, OUTCOME_COUNT };
+
+static enum store_event_kind event_kind(const struct connection *connection, enum outcome outcome)
+{
+	static const uint8_t kinds[OPERATION_COUNT][OUTCOME_COUNT] = {
+		[OPERATION_CONNECT] = { EVENT_CONNECT_RETRY, EVENT_CONNECT_RECOVERED,
+					EVENT_CONNECT_FAILED },
+		[OPERATION_RESOLVE] = { EVENT_RESOLVE_RETRY, EVENT_RESOLVE_RECOVERED,
+					EVENT_RESOLVE_FAILED },
+		[OPERATION_RECONNECT] = { EVENT_RECONNECT_ATTEMPT, EVENT_RECONNECT_SUCCESS,
+					  EVENT_RECONNECT_FAILURE },
+	};
+
+	return (enum store_event_kind)kinds[connection->record->operation][outcome];
+}
+
 static void line_open(struct line *line, const struct connection *connection, const char *what)
 {
 	line_begin(line);
@@ -142,7 +158,7 @@ void operation_retry(struct connection *connection, const struct operation_failu
 {
 	struct line line;
 
-	event_add(connection, EVENT_CONNECT_RETRY, LEVEL_WARNING, failure);
+	event_add(connection, event_kind(connection, OUTCOME_RETRY), LEVEL_WARNING, failure);
 	if (log_wanted(LOG_INFO)) {
 		line_open(&line, connection, "");
 		line_add_error(&line, failure->error);
@@ -151,6 +167,11 @@ void operation_retry(struct connection *connection, const struct operation_failu
 		line_add_wait(&line, failure->verdict.delay_ns);
 		log_write(LOG_INFO, &line);
 	}
+	operation_retry_at_once(connection);
+}
+
+void operation_retry_at_once(struct connection *connection)
+{
 	connection->attempts++;
 	atomic_store_explicit(&connection->slot->attempts, connection->attempts,
 			      memory_order_relaxed);
@@ -181,7 +202,7 @@ static void recovered(struct connection *connection)
 
 	store_count(connection->record, COUNTER_recovered, 1);
 	recovery_record(connection->record, (uint64_t)(clock_ns() - connection->began_ns));
-	event_add(connection, EVENT_CONNECT_RECOVERED, LEVEL_INFO, NULL);
+	event_add(connection, event_kind(connection, OUTCOME_RECOVERED), LEVEL_INFO, NULL);
 	if (log_wanted(LOG_INFO)) {
 		line_open(&line, connection, "connected");
 		line_attempt(&line, connection);
@@ -222,6 +243,14 @@ static void denial_count(struct endpoint_record *record, enum policy_cause cause
 		store_count(record, counters[cause], 1);
 }
 
+/* The program goes on to another address: no failure, as far as it is concerned. */
+static void fell_back(struct connection *connection, const struct operation_failure *failure)
+{
+	store_count(connection->record, COUNTER_fallbacks, 1);
+	operation_state(connection, SLOT_DISCONNECTED);
+	event_add(connection, EVENT_FALLBACK, LEVEL_INFO, failure);
+}
+
 bool operation_fail(struct connection *connection, uint32_t ticket,
 		    const struct operation_failure *failure)
 {
@@ -229,10 +258,14 @@ bool operation_fail(struct connection *connection, uint32_t ticket,
 
 	if (!ticket_end(connection, ticket))
 		return false;
+	if (failure->verdict.cause == CAUSE_FALLBACK) {
+		fell_back(connection, failure);
+		return true;
+	}
 	store_count(connection->record, COUNTER_failures, 1);
 	denial_count(connection->record, failure->verdict.cause);
 	operation_state(connection, SLOT_FAILED);
-	event_add(connection, EVENT_CONNECT_FAILED, LEVEL_WARNING, failure);
+	event_add(connection, event_kind(connection, OUTCOME_FAILED), LEVEL_WARNING, failure);
 	if (failure->verdict.cause == CAUSE_LIMIT && connection->attempts > 1)
 		event_add(connection, EVENT_MAX_RETRIES_EXCEEDED, LEVEL_CRITICAL, failure);
 	if (log_wanted(LOG_INFO)) {

@@ -36,6 +36,8 @@ struct operation_failure {
 void operation_attempt_failed(struct connection *connection, int error);
 /* The next attempt is about to wait for verdict.delay_ns and be made. */
 void operation_retry(struct connection *connection, const struct operation_failure *failure);
+/* The same for an attempt that waits for nothing and was no failure's consequence. */
+void operation_retry_at_once(struct connection *connection);
 /* Time that the caller was really held. */
 void operation_waited(struct connection *connection, int64_t ns);
 

@@ -8,6 +8,7 @@
 
 #include "connection.h"
 #include "engine.h"
+#include "names.h"
 #include "shim/config.h"
 #include "tcp.h"
 
@@ -63,6 +64,17 @@ static void path_set(struct policy_destination *destination, char path[120],
 	destination->is_unix = true;
 }
 
+/* The name that the address was last looked up by. */
+static bool host_find(char host[NAME_SIZE_MAX], const struct sockaddr *peer, socklen_t length)
+{
+	struct name_address address;
+	struct name name;
+	uint32_t index;
+
+	return name_address_from(&address, peer, length) && name_find(&address, &name, &index) &&
+	       name_host(&name, host);
+}
+
 /* STREAM or DATAGRAM, as socket() was told or the socket says; 0 for all others. */
 static unsigned int kind_find(int fd)
 {
@@ -83,7 +95,7 @@ bool target_find(struct target *target, int fd, const struct sockaddr *peer, soc
 	};
 	struct endpoint endpoint;
 	unsigned int kind;
-	char path[120];
+	char host[NAME_SIZE_MAX], path[120];
 
 	/* A vfork child's tables are its parent's. */
 	if (engine_memory(&target->owner) != MEMORY_OWN)
@@ -95,6 +107,8 @@ bool target_find(struct target *target, int fd, const struct sockaddr *peer, soc
 		path_set(&destination, path, peer, length);
 	else
 		address_set(&destination, peer, length);
+	if (engine.matches_hosts && host_find(host, peer, length))
+		destination.host = host;
 	target->rule = policy_rule_find(engine.policy, &destination);
 	if (target->rule == RULE_NONE
 		    ? destination.is_unix

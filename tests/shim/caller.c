@@ -192,6 +192,23 @@ static void interrupted_hold(void)
 	EXPECT_COUNT(recovered, 1);
 }
 
+/* AF_UNIX answers at once: its errno, or EINTR, but now. */
+static void interrupted_unix(void)
+{
+	struct server server = { .length = sizeof(struct sockaddr_un) };
+	int64_t began = now_ms();
+
+	server.address.any.sa_family = AF_UNIX;
+	strcpy(server.address.local.sun_path, "/nonexistent/socket");
+	handle(SIGALRM, 0);
+	timer_after(350, 0);
+	EXPECT_IS(server_connect(&server, stream_socket(&server)), -1);
+	EXPECT(errno == EINTR || errno == ENOENT);
+	EXPECT_WITHIN(now_ms() - began, 340, 1200);
+	EXPECT_IS(handled, 1);
+	EXPECT_COUNT_WITHIN(operations, 1, 1);
+}
+
 /* A program that simply calls connect() again after EINTR. */
 static void interrupted_again(void)
 {
@@ -365,6 +382,7 @@ static const struct check_case cases[] = {
 	  POLICY_CONNECT("\"attempt_timeout\":\"20s\"", "\"max_retries\":50"), NULL, 0 },
 	{ "a signal during a hold: EINTR, and it is connecting", interrupted_hold, CUT("50", "20s"),
 	  NULL, 0 },
+	{ "a signal during a hold on AF_UNIX ends it", interrupted_unix, POLICY_UNIX, NULL, 0 },
 	{ "a program that repeats connect() after EINTR ends well", interrupted_again,
 	  POLICY_PATIENT, NULL, 0 },
 	{ "SA_RESTART: held on through signals", restarted, POLICY_PATIENT, NULL, 0 },

@@ -139,12 +139,14 @@ static void interrupted(void)
 	struct sigaction action = { .sa_handler = noop };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	struct pollfd wait = { .fd = fd, .events = POLLOUT };
+	int64_t began = now_ms();
 
 	shell("ip route flush root 10.99.0.0/16");
 	inet_pton(AF_INET, "10.99.1.1", &address.sin_addr);
 	sigaction(SIGALRM, &action, NULL);
 	alarm(1);
 	EXPECT_IS(connect(fd, (struct sockaddr *)&address, sizeof(address)), -1);
+	EXPECT_WITHIN(now_ms() - began, 990, 2500);
 	if (errno == EINTR && poll(&wait, 1, 1000) == 1)
 		EXPECT(socket_error(fd) != 0);
 	else

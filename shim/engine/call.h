@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* One connect() that is being served, as the parts of the engine hand it on. */
+#ifndef HOLDFAST_ENGINE_CALL_H
+#define HOLDFAST_ENGINE_CALL_H
+
+#include "connection.h"
+#include "names.h"
+#include "policy/policy.h"
+
+#define SECOND_NS INT64_C(1000000000)
+
+struct call {
+	struct connection *connection;
+	const struct policy_settings *settings;
+	const struct sockaddr *peer;
+	socklen_t length;
+	int fd;
+	uint32_t ticket;         /* of the operation */
+	uint64_t cookie;         /* of the socket, asked after the first failure */
+	int saved_errno;         /* given back on success */
+	bool said;               /* the line on the terminal */
+	bool graced;             /* the last try before the program walks on */
+	bool named;              /* name, index and walked are known */
+	int64_t caller_limit_ns; /* CLOCK_MONOTONIC, by SO_SNDTIMEO; INT64_MAX: none */
+	uint64_t previous_delay_ns;
+	struct name name; /* that the peer's address was looked up by */
+	uint32_t index;   /* of the address */
+	uint32_t walked;  /* bits of the addresses that the program tried before this one */
+	uint32_t other;   /* an address that answers and was walked past */
+};
+
+/* Uniform over 64 bits, for jitter. */
+uint64_t random_draw(void);
+
+int64_t call_elapsed(const struct call *call);
+
+/* False if another thread closed the socket, and its number is perhaps another's. */
+bool call_is_current(const struct call *call);
+
+/* A connect is under way in the kernel, and the program will learn its outcome by itself. */
+void call_leave_pending(struct call *call);
+
+/* ---- attempt.c: each is 0, or the errno ----------------------------------------- */
+
+/*
+ * A blocking attempt of at most bound_ns. ETIMEDOUT when the bound cut it,
+ * EINPROGRESS when the caller's own SO_SNDTIMEO, counted from the beginning of
+ * the call, came first.
+ */
+int attempt_make(struct call *call, uint64_t bound_ns);
+
+/* Another attempt on the same socket, bounded as the policy says. */
+int attempt_again(struct call *call);
+
+/* The same at another address. */
+int attempt_at(struct call *call, const struct sockaddr *peer, socklen_t length);
+
+/*
+ * Starts an attempt and does not wait: EINTR when it is under way, for a program
+ * that must see a signal and may then ask the kernel whether it is connecting.
+ */
+int attempt_begin(struct call *call);
+
+#endif

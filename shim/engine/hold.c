@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "hold.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#include "call.h"
+#include "shim/config.h"
+#include "shim/libc.h"
+#include "shim/log.h"
+#include "signals.h"
+
+static void wait_say(const struct connection *connection, int error, uint32_t retries,
+		     int64_t until_ns)
+{
+	struct line line;
+
+	line_begin(&line);
+	line_add(&line, "waiting for ");
+	line_add_endpoint(&line, &connection->record->endpoint);
+	line_add(&line, ": ");
+	line_add_error(&line, error);
+	/* The failed one has been counted on already. */
+	line_add(&line, ", attempt ");
+	line_add_number(&line, connection->attempts);
+	if (retries != RETRIES_UNLIMITED) {
+		line_add(&line, " of ");
+		line_add_number(&line, (uint64_t)retries + 1);
+	}
+	line_add(&line, " in ");
+	line_add_wait(&line, (uint64_t)(until_ns - clock_ns()));
+	log_notice(&line);
+}
+
+/* Sleeps until a time of CLOCK_MONOTONIC; 0, or EINTR if the program must see the signal. */
+static int sleep_until(int64_t until_ns)
+{
+	for (;;) {
+		int64_t left = until_ns - clock_ns();
+		struct timespec timeout = { left / SECOND_NS, left % SECOND_NS };
+
+		if (left <= 0)
+			return 0;
+		if (LIBC(ppoll)(NULL, 0, &timeout, NULL) < 0 && errno == EINTR &&
+		    !signals_restart())
+			return EINTR;
+	}
+}
+
+int hold(struct connection *connection, const struct operation_failure *failure, uint32_t retries,
+	 bool *said)
+{
+	int64_t began = clock_ns();
+	int64_t until = began + (int64_t)failure->verdict.delay_ns;
+	int64_t say_at = connection->began_ns + SECOND_NS;
+	int interrupted = 0;
+
+	if (!*said && say_at < until && config_get()->notice && log_on_terminal()) {
+		interrupted = sleep_until(say_at);
+		if (!interrupted)
+			wait_say(connection, failure->error, retries, until);
+		*said = true;
+	}
+	if (!interrupted)
+		interrupted = sleep_until(until);
+	operation_waited(connection, clock_ns() - began);
+	return interrupted;
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+#include "siblings.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#include "engine.h"
+#include "operation.h"
+#include "probe.h"
+#include "shim/sys.h"
+#include "tcp.h"
+
+/*
+ * Longer than nearly every round trip, shorter than the first delay. It is spent
+ * only where an address does not answer at all, and there the caller is held anyway.
+ */
+#define ASK_MS 300
+
+void siblings_begin(struct call *call)
+{
+	struct name_address address;
+
+	if (!name_address_from(&address, call->peer, call->length) ||
+	    !name_find(&address, &call->name, &call->index))
+		return;
+	call->named = true;
+	call->walked = name_walk(&call->name, call->index);
+}
+
+/* ---- asking ------------------------------------------------------------------------ */
+
+/* Waiting cures neither, and an address of the other family may well be reachable. */
+static bool error_is_no_route(int error)
+{
+	return error == ENETUNREACH || error == EHOSTUNREACH || error == ENETDOWN ||
+	       error == EADDRNOTAVAIL;
+}
+
+static uint32_t bits_all(const struct call *call)
+{
+	return (1u << call->name.count) - 1;
+}
+
+static uint32_t bits_ahead(const struct call *call)
+{
+	return bits_all(call) & ~(call->walked | 1u << call->index);
+}
+
+static in_port_t call_port(const struct call *call)
+{
+	struct sockaddr_in peer;
+
+	/* The port lies at the same place in both families. */
+	memcpy(&peer, call->peer, sizeof(peer));
+	return peer.sin_port;
+}
+
+static socklen_t sockaddr_make(struct sockaddr_storage *storage, const struct name_address *address,
+			       in_port_t port, bool mapped)
+{
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = port };
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = port };
+
+	memset(storage, 0, sizeof(*storage));
+	if (address->is_ipv6 || mapped) {
+		memcpy(&v6.sin6_addr, address->bytes, 16);
+		v6.sin6_scope_id = address->scope_id;
+		memcpy(storage, &v6, sizeof(v6));
+		return sizeof(v6);
+	}
+	memcpy(&v4.sin_addr, address->bytes + 12, 4);
+	memcpy(storage, &v4, sizeof(v4));
+	return sizeof(v4);
+}
+
+/* Bits of those among `asked` that answer; what was learned a moment ago is believed. */
+static uint32_t bits_up(struct call *call, uint32_t asked)
+{
+	struct name_address addresses[NAME_ADDRESSES];
+	struct probe probes[NAME_ADDRESSES];
+	uint32_t which[NAME_ADDRESSES], up = 0;
+	in_port_t port = call_port(call);
+	int64_t now = clock_ns();
+	unsigned int count = 0;
+
+	if (!name_addresses(&call->name, addresses))
+		return 0;
+
+	for (uint32_t i = 0; i < call->name.count; i++) {
+		enum name_answer answer = name_answer(&call->name, i, ntohs(port), now);
+
+		if (!(asked & 1u << i) || answer == ANSWER_DOWN)
+			continue;
+		if (answer == ANSWER_UP) {
+			up |= 1u << i;
+			continue;
+		}
+		probes[count].length = sockaddr_make(&probes[count].address, &addresses[i], port,
+						     false);
+		which[count++] = i;
+	}
+	if (up || !count)
+		return up;
+	probe_ask(probes, count, ASK_MS);
+	now = clock_ns();
+	for (unsigned int i = 0; i < count; i++) {
+		if (probes[i].answer == PROBE_SILENT)
+			continue;
+		name_answer_set(&call->name, which[i], ntohs(port),
+				probes[i].answer == PROBE_UP ? ANSWER_UP : ANSWER_DOWN, now);
+		if (probes[i].answer == PROBE_UP)
+			up |= 1u << which[i];
+	}
+	return up;
+}
+
+enum policy_sibling siblings_ask(struct call *call, int error, bool *behind)
+{
+	uint32_t ahead = bits_ahead(call), up;
+	bool walk = call->settings->connect.siblings == SIBLINGS_WALK;
+
+	*behind = false;
+	if (call->name.count < 2)
+		return SIBLING_NONE;
+	if (call->walked && name_walk_spent(&call->name))
+		return SIBLING_SPENT;
+	if (ahead && (walk || error_is_no_route(error)))
+		return SIBLING_UNTRIED;
+	up = bits_up(call, bits_all(call) & ~(1u << call->index));
+	if (up & ahead)
+		return SIBLING_AHEAD;
+	*behind = up != 0;
+	if (up)
+		call->other = (uint32_t)__builtin_ctz(up);
+	return SIBLING_NONE;
+}
+
+/* ---- taking over --------------------------------------------------------------------- */
+
+/* Options that a program may have set before connect(); a table, since the kernel has no
+ * way to copy a socket. */
+static const struct {
+	int level;
+	int name;
+	bool halved; /* the kernel doubles what it is given */
+} options[] = {
+	{ SOL_SOCKET, SO_KEEPALIVE, false },      { SOL_SOCKET, SO_LINGER, false },
+	{ SOL_SOCKET, SO_OOBINLINE, false },      { SOL_SOCKET, SO_PRIORITY, false },
+	{ SOL_SOCKET, SO_RCVBUF, true },          { SOL_SOCKET, SO_SNDBUF, true },
+	{ SOL_SOCKET, SO_RCVLOWAT, false },       { SOL_SOCKET, SO_RCVTIMEO, false },
+	{ SOL_SOCKET, SO_SNDTIMEO, false },       { SOL_SOCKET, SO_REUSEADDR, false },
+	{ SOL_SOCKET, SO_REUSEPORT, false },      { SOL_SOCKET, SO_MARK, false },
+	{ SOL_SOCKET, SO_BINDTODEVICE, false },   { IPPROTO_TCP, TCP_NODELAY, false },
+	{ IPPROTO_TCP, TCP_MAXSEG, false },       { IPPROTO_TCP, TCP_KEEPIDLE, false },
+	{ IPPROTO_TCP, TCP_KEEPINTVL, false },    { IPPROTO_TCP, TCP_KEEPCNT, false },
+	{ IPPROTO_TCP, TCP_SYNCNT, false },       { IPPROTO_TCP, TCP_CONGESTION, false },
+	{ IPPROTO_TCP, TCP_USER_TIMEOUT, false },
+};
+
+static void option_copy(int from, int to, unsigned int index)
+{
+	union {
+		int number;
+		char bytes[64];
+	} was, now;
+	socklen_t length = sizeof(was), fresh_length = sizeof(now);
+
+	if (SYS(SYS_getsockopt, from, options[index].level, options[index].name, &was, &length) < 0)
+		return;
+	/* Only what differs: setting a buffer's size switches its tuning off. */
+	if (SYS(SYS_getsockopt, to, options[index].level, options[index].name, &now,
+		&fresh_length) == 0 &&
+	    length == fresh_length && memcmp(&was, &now, length) == 0)
+		return;
+	if (options[index].halved)
+		was.number /= 2;
+	SYS(SYS_setsockopt, to, options[index].level, options[index].name, &was, length);
+}
+
+/*
+ * A new socket under the old number: the one place where a socket loses its
+ * identity, for where the kernel cannot connect the old one.  Not for one that a
+ * duplicate shares, nor one that the program bound. False if it cannot be done.
+ */
+static bool socket_replace(struct call *call, int family)
+{
+	struct sockaddr_in6 bound = { 0 };
+	socklen_t length = sizeof(bound);
+	int flags, fd_flags, fresh;
+	uint64_t signals;
+	bool done = false;
+
+	tcp_reset(call->fd);
+	if (call->connection->fds != 1 || SYS(SYS_getsockname, call->fd, &bound, &length) < 0 ||
+	    bound.sin6_port != 0)
+		return false;
+	sys_signals_block(&signals);
+	fresh = (int)SYS(SYS_socket, family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fresh >= 0) {
+		for (unsigned int i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+			option_copy(call->fd, fresh, i);
+		flags = sys_fcntl(call->fd, F_GETFL, 0);
+		fd_flags = sys_fcntl(call->fd, F_GETFD, 0);
+		sys_fcntl(fresh, F_SETFL, flags);
+		done = SYS(SYS_dup3, fresh, call->fd, fd_flags & FD_CLOEXEC ? O_CLOEXEC : 0) >= 0;
+		sys_close(fresh);
+	}
+	if (done)
+		call->cookie = socket_cookie(call->fd);
+	sys_signals_restore(&signals);
+	return done;
+}
+
+static bool is_mapped(const struct sockaddr *peer)
+{
+	struct sockaddr_in6 v6;
+
+	if (peer->sa_family != AF_INET6)
+		return false;
+	memcpy(&v6, peer, sizeof(v6));
+	return IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr);
+}
+
+static bool socket_is_v6_only(int fd)
+{
+	int only = 1;
+	socklen_t length = sizeof(only);
+
+	return SYS(SYS_getsockopt, fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &length) < 0 || only;
+}
+
+/* Where the fd has to go, and whether it can go there as it is. */
+struct move {
+	struct sockaddr_storage peer;
+	socklen_t length;
+	bool mapped;   /* an IPv4 address, in the form that an IPv6 socket takes */
+	bool replaced; /* it needs another socket */
+};
+
+static bool move_plan(const struct call *call, struct move *move)
+{
+	struct name_address addresses[NAME_ADDRESSES];
+	const struct name_address *address = &addresses[call->other];
+	bool on_v6 = call->peer->sa_family == AF_INET6;
+
+	if (!name_addresses(&call->name, addresses))
+		return false;
+	move->mapped = on_v6 && !address->is_ipv6 && !socket_is_v6_only(call->fd);
+	/* Native IPv6 never connects on a socket that has tried a mapped address. */
+	move->replaced = (is_mapped(call->peer) && address->is_ipv6) ||
+			 (!move->mapped && address->is_ipv6 != on_v6);
+	move->length = sockaddr_make(&move->peer, address, call_port(call), move->mapped);
+	return true;
+}
+
+int siblings_take_over(struct call *call)
+{
+	struct move move;
+	int error = ECONNREFUSED;
+
+	operation_retry_at_once(call->connection);
+	if (!move_plan(call, &move))
+		return error;
+	if (!move.replaced || socket_replace(call, move.peer.ss_family))
+		error = attempt_at(call, (const struct sockaddr *)&move.peer, move.length);
+	if (!error) {
+		store_count(call->connection->record, COUNTER_failovers, 1);
+		return 0;
+	}
+	name_answer_set(&call->name, call->other, ntohs(call_port(call)), ANSWER_DOWN, clock_ns());
+	/* Back to where the program wanted to go. */
+	if (move.replaced || (move.mapped && !is_mapped(call->peer)))
+		socket_replace(call, call->peer->sa_family);
+	return error;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The other addresses of the name that a held connection was looked up by: who of
+ * them answers, and moving to one that the program has walked past.
+ */
+#ifndef HOLDFAST_ENGINE_SIBLINGS_H
+#define HOLDFAST_ENGINE_SIBLINGS_H
+
+#include "call.h"
+
+/* Before the first attempt: finds the name and notes that this address is tried. */
+void siblings_begin(struct call *call);
+
+/*
+ * After an attempt that failed with error: what is known of the others, asked
+ * where it is not known, for at most 300 ms where packets get no answer. behind:
+ * one that was walked past answers, and siblings_take_over() can move there.
+ */
+enum policy_sibling siblings_ask(struct call *call, int error, bool *behind);
+
+/* An attempt at that one, on the same fd; 0 or the errno. */
+int siblings_take_over(struct call *call);
+
+#endif
