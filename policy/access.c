@@ -124,7 +124,7 @@ static bool rule_valid(const struct policy *policy, const struct policy_rule *ru
 
 static bool pool_valid(const struct policy *policy, const struct policy_pool *pool)
 {
-	return string_valid(policy, pool->name) && pool->balance <= BALANCE_STICKY &&
+	return pool && string_valid(policy, pool->name) && pool->balance <= BALANCE_STICKY &&
 	       pool->endpoints.count > 0 &&
 	       span_valid(pool->endpoints, policy->pool_endpoint_count);
 }

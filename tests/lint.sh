@@ -45,6 +45,13 @@ reviewed() {
 		"${cppflags[@]}" "${lint_c[@]}"
 }
 
+# Findings that are none are answered where they are found, with the reason.
+analysed() {
+	printf '%s\0' "${lint_c[@]}" | xargs -0 -P "$jobs" -I FILE \
+		gcc -std=gnu11 -O2 -fanalyzer -Werror -Wno-analyzer-too-complex "${cppflags[@]}" \
+		-c FILE -o /dev/null
+}
+
 # Left out: functions and variables that are used by a name put together elsewhere (2034,
 # 2317), optional arguments of functions (2119, 2120), a && b || c, where it is meant (2015),
 # and text in single quotes for an inner shell (2016).
@@ -65,6 +72,7 @@ licensed() {
 
 check clang-format "${#format_c[@]}" formatted
 check clang-tidy "${#lint_c[@]}" tidy
+check "gcc -fanalyzer" "${#lint_c[@]}" analysed
 check cppcheck "${#lint_c[@]}" reviewed
 check shellcheck "${#lint_sh[@]}" scripts
 check licence "$((${#format_c[@]} + ${#lint_sh[@]}))" licensed
