@@ -132,6 +132,7 @@ static __attribute__((noinline)) void store_problem_say(const struct state *stat
 /* The store of this process; a forked child that may not have one goes on with its parent's. */
 static bool store_attach(struct state *state)
 {
+	static bool said;
 	struct process_file *inherited = engine.store.file;
 	bool inherited_on_disk = engine.store.on_disk;
 	uint32_t parent = inherited ? inherited->identity.nonce : 0;
@@ -146,8 +147,10 @@ static bool store_attach(struct state *state)
 		engine.store.on_disk = true;
 		return true;
 	}
-	if (!inherited)
+	/* A child that was forked afterwards stays silent. */
+	if (!said)
 		store_problem_say(state);
+	said = true;
 	return engine.store.file != NULL;
 }
 

@@ -10,14 +10,20 @@
 
 struct fd_chunk *_Atomic fd_chunks[FD_CHUNKS];
 
-/* One for each slot, then one for each spare slot; a forked child that attaches
- * gets its own, and goes on seeing its copy of the old ones through the fds that
- * it inherited. */
-static struct connection *connections;
+/*
+ * Slots, and the connections that go with them.  Those of the store, and spare
+ * ones in memory for when it has no more: a full disk costs the view of a
+ * connection, not its protection, and its bytes are counted in the endpoint's
+ * record.  A forked child that attaches gets its own, and goes on seeing its copy
+ * of the old ones through the fds that it inherited.
+ */
+struct slots {
+	struct store *store;
+	struct connection *connections;
+};
 
-/* Slots for when the store has no more: a full disk costs the view of a
- * connection, not its protection. Bytes are counted in the endpoint's record. */
-static struct store spare;
+static struct store spare_store;
+static struct slots own = { .store = &engine.store }, spare = { .store = &spare_store };
 
 static void *memory_reserve(size_t size)
 {
@@ -29,9 +35,9 @@ static void *memory_reserve(size_t size)
 
 bool connections_attach(void)
 {
-	connections = memory_reserve(2 * SLOTS_PER_PROCESS * sizeof(*connections));
-	spare.file = NULL;
-	return connections != NULL;
+	own.connections = memory_reserve(SLOTS_PER_PROCESS * sizeof(*own.connections));
+	spare.connections = NULL;
+	return own.connections != NULL;
 }
 
 static struct fd_chunk *fd_chunk_make(int fd)
@@ -90,7 +96,8 @@ static void connection_drop(struct connection *connection, int fd)
 	/* One that failed goes on saying so. */
 	if (connection->slot->state != SLOT_FAILED)
 		operation_state(connection, SLOT_DISCONNECTED);
-	store_slot_release(connection->spare ? &spare : &engine.store, connection->slot_index);
+	store_slot_release(connection->spare ? &spare_store : &engine.store,
+			   connection->slot_index);
 }
 
 static void fd_forget(int fd)
@@ -104,20 +111,29 @@ static void fd_forget(int fd)
 		connection_drop(connection, fd);
 }
 
+/* Rarely needed, so that only then there is memory behind it. */
+static bool spare_prepare(void)
+{
+	if (!spare.connections && store_open_memory(&spare_store))
+		spare.connections = memory_reserve(SLOTS_PER_PROCESS * sizeof(*spare.connections));
+	return spare.connections != NULL;
+}
+
 /* A connection whose slot is in the store, or, if that is full, in memory. */
 static struct connection *connection_take(uint32_t record)
 {
 	struct endpoint_record *counted = &engine.store.file->endpoints[record];
 	uint32_t index = store_slot_take(&engine.store, record);
 	bool is_spare = index == SLOT_NONE;
+	const struct slots *slots = is_spare ? &spare : &own;
 	struct connection *connection;
 
-	if (is_spare && (spare.file || store_open_memory(&spare)))
-		index = store_slot_take(&spare, record);
+	if (is_spare && spare_prepare())
+		index = store_slot_take(&spare_store, record);
 	if (index == SLOT_NONE)
 		return NULL;
-	connection = &connections[index + (is_spare ? SLOTS_PER_PROCESS : 0)];
-	connection->slot = &(is_spare ? &spare : &engine.store)->file->slots[index];
+	connection = &slots->connections[index];
+	connection->slot = &slots->store->file->slots[index];
 	connection->record = counted;
 	connection->sent_bytes = is_spare ? &counted->counters[COUNTER_sent_bytes]
 					  : &connection->slot->sent_bytes;

@@ -43,6 +43,7 @@ struct lookup {
 	struct connection_slot slot;
 	const struct policy_settings *settings;
 	uint64_t previous_delay_ns;
+	int saved_errno; /* of the last real call: EAI_SYSTEM says its reason there */
 	bool said;
 };
 
@@ -133,6 +134,7 @@ static int lookup_hold(struct lookup *lookup, const char *host, const char *serv
 		operation_retry(&lookup->connection, &failure);
 		lookup_wait(lookup, &failure);
 		code = LIBC(getaddrinfo)(host, service, hints, result);
+		lookup->saved_errno = errno;
 	}
 	if (code == 0) {
 		operation_succeed(&lookup->connection, ticket);
@@ -158,7 +160,9 @@ int engine_getaddrinfo(const char *host, const char *service, const struct addri
 	if (code == EAI_AGAIN && host && !host_is_own(host) && engine_ready() &&
 	    lookup_begin(&lookup, host)) {
 		place = place_take();
+		lookup.saved_errno = saved_errno;
 		code = lookup_hold(&lookup, host, service, hints, result, place != NULL);
+		saved_errno = lookup.saved_errno;
 		if (place)
 			atomic_store_explicit(place, 0, memory_order_relaxed);
 	}

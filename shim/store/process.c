@@ -97,22 +97,45 @@ static int file_make(int processes, const char *name)
 	return -1;
 }
 
+static bool file_has_name(int processes, int fd, const char *name)
+{
+	struct stat status, named;
+
+	return sys_fstat(fd, &status) == 0 &&
+	       sys_fstatat(processes, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       named.st_ino == status.st_ino;
+}
+
+/* Whether nobody has written to it. Its first page tells: the others would cost a fault each. */
+static bool page_is_zero(struct process_file *file)
+{
+	const uint64_t *words = (const uint64_t *)(const void *)file;
+	uint64_t bits = 0;
+
+	/* Written to first, or the page would be faulted in twice. */
+	atomic_store_explicit(&file->reserved, 0, memory_order_relaxed);
+	for (size_t i = 0; i < 4096 / sizeof(*words); i++)
+		bits |= words[i];
+	return bits == 0;
+}
+
 /* Gives the file, still of zeros, to this process, and then its name. NULL if name is another's. */
 static struct process_file *file_take(int processes, int fd, const char *name,
 				      const struct process_identity *identity, uint64_t *inode)
 {
 	struct process_file *file;
 	char own_name[NAME_SIZE];
-	struct stat status, named;
+	struct stat status;
 
-	/* Not told by looking inside: a page that is read first is faulted in twice. */
-	if (sys_fstat(fd, &status) < 0 ||
-	    sys_fstatat(processes, name, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    named.st_ino != status.st_ino)
+	if (!file_has_name(processes, fd, name) || sys_fstat(fd, &status) < 0)
 		return NULL;
 	file = file_map(fd);
 	if (!file)
 		return NULL;
+	if (!page_is_zero(file)) {
+		sys_munmap(file, sizeof(*file));
+		return NULL;
+	}
 	file_fill(file, identity);
 	*inode = status.st_ino;
 	name_format(own_name, identity);
@@ -160,6 +183,17 @@ static bool spare_is_whole(int fd)
 	       (uint64_t)status.st_blocks * 512 >= PROCESS_FIRST_BYTES;
 }
 
+/* What nobody can use is in everybody's way. */
+static struct process_file *spare_open(int processes, int fd, const char *name,
+				       const struct process_identity *identity, uint64_t *inode)
+{
+	struct process_file *file = file_take(processes, fd, name, identity, inode);
+
+	if (!file && file_has_name(processes, fd, name))
+		sys_unlinkat(processes, name, 0);
+	return file;
+}
+
 /*
  * Two may open the same spare. Who has the lock takes it; who gets the lock after
  * that finds that it has another name by now, and looks further.
@@ -178,7 +212,7 @@ static struct process_file *spare_take(int processes, const struct process_ident
 			sys_unlinkat(processes, spares[i],
 				     0); /* of another version, or half made */
 		else if (sys_flock(fd, LOCK_EX | LOCK_NB) == 0)
-			file = file_take(processes, fd, spares[i], identity, inode);
+			file = spare_open(processes, fd, spares[i], identity, inode);
 		sys_close(fd);
 	}
 	return file;
