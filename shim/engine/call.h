@@ -15,12 +15,13 @@ struct call {
 	const struct sockaddr *peer;
 	socklen_t length;
 	int fd;
-	uint32_t ticket;         /* of the operation */
-	uint64_t cookie;         /* of the socket, asked after the first failure */
-	int saved_errno;         /* given back on success */
-	bool said;               /* the line on the terminal */
-	bool graced;             /* the last try before the program walks on */
-	bool named;              /* name, index and walked are known */
+	uint32_t ticket; /* of the operation */
+	uint64_t cookie; /* of the socket, asked after the first failure */
+	int saved_errno; /* given back on success */
+	bool said;       /* the line on the terminal */
+	bool graced;     /* the last try before the program walks on */
+	bool named;      /* name, index and walked are known */
+	bool immovable;  /* to another address: a duplicate shares the socket, or it is bound */
 	int64_t caller_limit_ns; /* CLOCK_MONOTONIC, by SO_SNDTIMEO; INT64_MAX: none */
 	uint64_t previous_delay_ns;
 	struct name name; /* that the peer's address was looked up by */

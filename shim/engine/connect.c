@@ -144,6 +144,12 @@ static bool failure_serve(struct call *call, int *error)
 
 	operation_attempt_failed(call->connection, *error);
 	failure_decide(call, *error, &failure);
+	if (failure.verdict.action == VERDICT_NEXT_ENDPOINT) {
+		if (siblings_take_over(call, error))
+			return outcome_is_final(call, *error);
+		call->immovable = true;
+		failure_decide(call, *error, &failure);
+	}
 	grace_apply(call, &failure);
 	if (failure.verdict.action == VERDICT_PASS_ON ||
 	    failure.verdict.action == VERDICT_GIVE_UP) {
@@ -156,10 +162,6 @@ static bool failure_serve(struct call *call, int *error)
 	}
 	call->previous_delay_ns = failure.verdict.delay_ns;
 	operation_retry(call->connection, &failure);
-	if (failure.verdict.action == VERDICT_NEXT_ENDPOINT) {
-		*error = siblings_take_over(call);
-		return outcome_is_final(call, *error);
-	}
 	retries = call->settings->strategies[failure.category].max_retries;
 	interrupted = hold(call->connection, &failure, retries, &call->said) == EINTR;
 	if (!call_is_current(call)) {

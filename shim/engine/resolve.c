@@ -21,7 +21,12 @@
 
 static _Atomic int64_t places[HELD_AT_ONCE]; /* until when each is taken, CLOCK_MONOTONIC */
 
-static _Atomic int64_t *place_take(void)
+struct place {
+	_Atomic int64_t *word; /* NULL: none was free */
+	int64_t until_ns;
+};
+
+static struct place place_take(void)
 {
 	int64_t now = clock_ns();
 
@@ -30,9 +35,18 @@ static _Atomic int64_t *place_take(void)
 
 		if (until < now &&
 		    atomic_compare_exchange_strong(&places[i], &until, now + PLACE_LEASE_NS))
-			return &places[i];
+			return (struct place){ &places[i], now + PLACE_LEASE_NS };
 	}
-	return NULL;
+	return (struct place){ 0 };
+}
+
+/* Keeps it until a time, 0 for giving it back; not if it expired and is another's by now. */
+static void place_keep(struct place *place, int64_t until_ns)
+{
+	int64_t own = place->until_ns;
+
+	if (place->word && atomic_compare_exchange_strong(place->word, &own, until_ns))
+		place->until_ns = until_ns;
 }
 
 /* ---- one lookup ------------------------------------------------------------------------ */
@@ -116,7 +130,7 @@ static void lookup_wait(struct lookup *lookup, struct operation_failure *failure
 
 /* Tries again for as long as it is EAI_AGAIN and the policy says so; the last code. */
 static int lookup_hold(struct lookup *lookup, const char *host, const char *service,
-		       const struct addrinfo *hints, struct addrinfo **result, bool may_hold)
+		       const struct addrinfo *hints, struct addrinfo **result, struct place *place)
 {
 	uint32_t ticket = operation_begin(&lookup->connection);
 	struct operation_failure failure;
@@ -125,13 +139,14 @@ static int lookup_hold(struct lookup *lookup, const char *host, const char *serv
 	while (code == EAI_AGAIN) {
 		operation_attempt_failed(&lookup->connection, code);
 		lookup_decide(lookup, code, &failure);
-		if (!may_hold)
+		if (!place->word)
 			failure.verdict = (struct policy_verdict){ .action = VERDICT_PASS_ON };
 		if (failure.verdict.action != VERDICT_RETRY_AFTER &&
 		    failure.verdict.action != VERDICT_RETRY_NOW)
 			break;
 		lookup->previous_delay_ns = failure.verdict.delay_ns;
 		operation_retry(&lookup->connection, &failure);
+		place_keep(place, clock_ns() + (int64_t)failure.verdict.delay_ns + PLACE_LEASE_NS);
 		lookup_wait(lookup, &failure);
 		code = LIBC(getaddrinfo)(host, service, hints, result);
 		lookup->saved_errno = errno;
@@ -154,17 +169,16 @@ int engine_getaddrinfo(const char *host, const char *service, const struct addri
 {
 	int code = LIBC(getaddrinfo)(host, service, hints, result);
 	int saved_errno = errno;
-	_Atomic int64_t *place;
 	struct lookup lookup;
+	struct place place;
 
 	if (code == EAI_AGAIN && host && !host_is_own(host) && engine_ready() &&
 	    lookup_begin(&lookup, host)) {
 		place = place_take();
 		lookup.saved_errno = saved_errno;
-		code = lookup_hold(&lookup, host, service, hints, result, place != NULL);
+		code = lookup_hold(&lookup, host, service, hints, result, &place);
 		saved_errno = lookup.saved_errno;
-		if (place)
-			atomic_store_explicit(place, 0, memory_order_relaxed);
+		place_keep(&place, 0);
 	}
 	if (code == 0)
 		name_learn_addrinfo(host, hints ? hints->ai_family : AF_UNSPEC, *result);

@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "engine.h"
@@ -130,7 +131,7 @@ enum policy_sibling siblings_ask(struct call *call, int error, bool *behind)
 	up = bits_up(call, bits_all(call) & ~(1u << call->index));
 	if (up & ahead)
 		return SIBLING_AHEAD;
-	*behind = up != 0;
+	*behind = up != 0 && !call->immovable;
 	if (up)
 		call->other = (uint32_t)__builtin_ctz(up);
 	return SIBLING_NONE;
@@ -179,21 +180,41 @@ static void option_copy(int from, int to, unsigned int index)
 }
 
 /*
+ * Did the program bind it?  getsockname() goes on naming the port of the last
+ * attempt, even after the socket was left; but the kernel lets it be bound again
+ * only if that port was its own choice.
+ */
+static bool socket_is_bound(int fd)
+{
+	struct sockaddr_in6 own = { 0 }, nowhere = { 0 };
+	socklen_t length = sizeof(own);
+	size_t address = offsetof(struct sockaddr_in, sin_addr), size = sizeof(struct in_addr);
+
+	if (SYS(SYS_getsockname, fd, &own, &length) < 0)
+		return true;
+	if (own.sin6_family == AF_INET6) {
+		address = offsetof(struct sockaddr_in6, sin6_addr);
+		size = sizeof(struct in6_addr);
+	}
+	if (memcmp((char *)&own + address, (char *)&nowhere + address, size) != 0)
+		return true;
+	own.sin6_port = 0;
+	return SYS(SYS_bind, fd, &own, length) < 0;
+}
+
+/*
  * A new socket under the old number: the one place where a socket loses its
  * identity, for where the kernel cannot connect the old one.  Not for one that a
  * duplicate shares, nor one that the program bound. False if it cannot be done.
  */
 static bool socket_replace(struct call *call, int family)
 {
-	struct sockaddr_in6 bound = { 0 };
-	socklen_t length = sizeof(bound);
 	int flags, fd_flags, fresh;
 	uint64_t signals;
 	bool done = false;
 
 	tcp_reset(call->fd);
-	if (call->connection->fds != 1 || SYS(SYS_getsockname, call->fd, &bound, &length) < 0 ||
-	    bound.sin6_port != 0)
+	if (call->connection->fds != 1 || socket_is_bound(call->fd))
 		return false;
 	sys_signals_block(&signals);
 	fresh = (int)SYS(SYS_socket, family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -254,23 +275,22 @@ static bool move_plan(const struct call *call, struct move *move)
 	return true;
 }
 
-int siblings_take_over(struct call *call)
+bool siblings_take_over(struct call *call, int *error)
 {
 	struct move move;
-	int error = ECONNREFUSED;
 
+	if (!move_plan(call, &move) ||
+	    (move.replaced && !socket_replace(call, move.peer.ss_family)))
+		return false;
 	operation_retry_at_once(call->connection);
-	if (!move_plan(call, &move))
-		return error;
-	if (!move.replaced || socket_replace(call, move.peer.ss_family))
-		error = attempt_at(call, (const struct sockaddr *)&move.peer, move.length);
-	if (!error) {
+	*error = attempt_at(call, (const struct sockaddr *)&move.peer, move.length);
+	if (!*error) {
 		store_count(call->connection->record, COUNTER_failovers, 1);
-		return 0;
+		return true;
 	}
 	name_answer_set(&call->name, call->other, ntohs(call_port(call)), ANSWER_DOWN, clock_ns());
 	/* Back to where the program wanted to go. */
 	if (move.replaced || (move.mapped && !is_mapped(call->peer)))
 		socket_replace(call, call->peer->sa_family);
-	return error;
+	return true;
 }

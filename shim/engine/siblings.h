@@ -18,7 +18,10 @@ void siblings_begin(struct call *call);
  */
 enum policy_sibling siblings_ask(struct call *call, int error, bool *behind);
 
-/* An attempt at that one, on the same fd; 0 or the errno. */
-int siblings_take_over(struct call *call);
+/*
+ * An attempt at that one, on the same fd: *error is 0 or the errno. False if the
+ * fd cannot be moved there, and nothing was tried.
+ */
+bool siblings_take_over(struct call *call, int *error);
 
 #endif
