@@ -16,13 +16,14 @@ set -u
 declare -A packages=(
 	[build]="libc6-dev libbsd-dev libcjson-dev libcmocka-dev libsmartcols-dev pkg-config
 		binutils python3 python3-jsonschema strace jq iproute2 procps util-linux
-		wget=wget"
+		wget=wget groff-base=groff locales"
 	[lint]="clang-tidy=clang-tidy clang-format=clang-format cppcheck=cppcheck
 		shellcheck=shellcheck"
 	[fuzz]="clang=clang libclang-rt-14-dev"
 	[programs]="wget=wget git=git openssh-client=ssh openssh-server python3 iperf3 socat
 		mosquitto mosquitto-clients w3m nmap netcat-openbsd strace=strace
-		default-jdk-headless=javac nginx-light"
+		default-jdk-headless=javac nginx-light libkeepalive0 libjemalloc2 libfaketime
+		e2fsprogs libcap2-bin"
 )
 
 # What the tests call, where that is not the package's name.
