@@ -193,7 +193,10 @@ static __attribute__((noinline, cold)) int connect_recover(struct call *call, in
 	if (outcome_is_final(call, error))
 		return call_end(call, error);
 	connection->nonblocking = fd_is_nonblocking(call->fd);
-	call->cookie = connection->nonblocking ? 0 : socket_cookie(call->fd);
+	/* ECONNABORTED is no attempt: the kernel reports that an earlier one failed, whose
+	 * error the program has read already. */
+	if (!connection->nonblocking && error != ECONNABORTED)
+		call->cookie = socket_cookie(call->fd);
 	if (!call->cookie) {
 		failure_pass_on(call, error);
 		return call_end(call, error);

@@ -183,20 +183,23 @@ static bool spare_is_whole(int fd)
 	       (uint64_t)status.st_blocks * 512 >= PROCESS_FIRST_BYTES;
 }
 
-/* What nobody can use is in everybody's way. */
-static struct process_file *spare_open(int processes, int fd, const char *name,
-				       const struct process_identity *identity, uint64_t *inode)
+/* Under the file's lock. What nobody can use is in everybody's way. */
+static struct process_file *spare_use(int processes, int fd, const char *name,
+				      const struct process_identity *identity, uint64_t *inode)
 {
-	struct process_file *file = file_take(processes, fd, name, identity, inode);
+	struct process_file *file = NULL;
 
+	if (spare_is_whole(fd))
+		file = file_take(processes, fd, name, identity, inode);
 	if (!file && file_has_name(processes, fd, name))
 		sys_unlinkat(processes, name, 0);
 	return file;
 }
 
 /*
- * Two may open the same spare. Who has the lock takes it; who gets the lock after
- * that finds that it has another name by now, and looks further.
+ * Several may open the same spare. Only who has its lock may take its name from
+ * it, by renaming or unlinking; who gets the lock after that finds that it has
+ * another name by now, or none, and looks further.
  */
 static struct process_file *spare_take(int processes, const struct process_identity *identity,
 				       uint64_t *inode)
@@ -208,11 +211,8 @@ static struct process_file *spare_take(int processes, const struct process_ident
 
 		if (fd < 0)
 			continue;
-		if (!spare_is_whole(fd))
-			sys_unlinkat(processes, spares[i],
-				     0); /* of another version, or half made */
-		else if (sys_flock(fd, LOCK_EX | LOCK_NB) == 0)
-			file = spare_open(processes, fd, spares[i], identity, inode);
+		if (sys_flock(fd, LOCK_EX | LOCK_NB) == 0)
+			file = spare_use(processes, fd, spares[i], identity, inode);
 		sys_close(fd);
 	}
 	return file;
