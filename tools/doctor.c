@@ -11,6 +11,7 @@
 
 #include "tools/holdfast.h"
 #include "tools/library.h"
+#include "tools/policy_file.h"
 #include "tools/process_view.h"
 #include "tools/program.h"
 
@@ -133,6 +134,52 @@ static void loader_report(struct findings *findings, const struct program *progr
 	findings->against++;
 }
 
+/* The library reads regular files only. */
+static bool policy_is_readable(const struct policy_file *file)
+{
+	return !file->text || file->is_file || file->value[0] != '/';
+}
+
+/* False with what is wrong in line. */
+static bool policy_judge(char *line, size_t size)
+{
+	const char *given = getenv("HOLDFAST_POLICY");
+	struct policy_errors errors;
+	struct policy_file file;
+	bool good = false;
+
+	if (policy_file_read(&file, given, &errors) != POLICY_FILE_OK) {
+		const char *origin = file.origin ? file.origin : "HOLDFAST_POLICY";
+
+		if (errors.count)
+			policy_error_format(&errors.list[0], origin, line, size);
+		else
+			snprintf(line, size, "%s: %s", origin, strerror(ENOMEM));
+	} else if (!policy_is_readable(&file)) {
+		snprintf(line, size, "%s: is no regular file", file.origin);
+	} else {
+		good = policy_file_override(file.policy, line, size, NULL, NULL);
+	}
+	policy_errors_free(&errors);
+	policy_file_free(&file);
+	return good;
+}
+
+/* Of the environment: what keeps a library that is loaded from protecting anything. */
+static void settings_report(struct findings *findings)
+{
+	const char *enabled = getenv("HOLDFAST_ENABLED");
+	char line[POLICY_LINE_SIZE];
+
+	if (enabled && !strcmp(enabled, "0")) {
+		puts("HOLDFAST_ENABLED=0 is in the environment: the library does nothing");
+		findings->against++;
+	} else if (!policy_judge(line, sizeof(line))) {
+		printf("%s: with such a policy nothing is protected\n", line);
+		findings->against++;
+	}
+}
+
 static void program_report(struct findings *findings, const char *name)
 {
 	static struct program program; /* large: a path for every interpreter */
@@ -143,16 +190,16 @@ static void program_report(struct findings *findings, const char *name)
 	obstacles_report(findings, &program, program.path[program.count - 1]);
 	if (!program.obstacles)
 		loader_report(findings, &program);
+	settings_report(findings);
 }
 
 static void environment_report(struct findings *findings, const struct process_view *view)
 {
-	if (view->library_mapped && view->disabled) {
-		puts("HOLDFAST_ENABLED=0 was in its environment: the library does nothing");
-		findings->against++;
-	}
-	if (view->library_mapped)
+	if (view->library_mapped) {
+		if (process_settings_adopt(view->pid))
+			settings_report(findings);
 		return;
+	}
 	if (!view->environment_known)
 		puts("its environment cannot be read");
 	else if (!view->preload_named)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "policy/policy.h"
 #include "tools/library.h"
 
 static FILE *process_open(long pid, const char *name)
@@ -79,17 +80,59 @@ static void environment_read(struct process_view *view, long pid)
 	while (environment && getdelim(&variable, &size, '\0', environment) > 0) {
 		if (!strncmp(variable, "LD_PRELOAD=", strlen("LD_PRELOAD=")))
 			view->preload_named = strstr(variable, LIBRARY_NAME);
-		else if (!strcmp(variable, "HOLDFAST_ENABLED=0"))
-			view->disabled = true;
 	}
 	free(variable);
 	if (environment)
 		fclose(environment);
 }
 
+static bool variable_is_ours(const char *variable)
+{
+	return !strncmp(variable, "HOLDFAST_", strlen("HOLDFAST_")) && strchr(variable, '=');
+}
+
+static void own_settings_clear(void)
+{
+	char name[256];
+
+	for (char **at = environ; *at;) {
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(*at, "="), *at);
+		/* Unsetting closes the gap: the next one has come to where we are. */
+		if (!variable_is_ours(*at) || unsetenv(name) || getenv(name))
+			at++;
+	}
+}
+
+static bool policy_is_relative(const char *value)
+{
+	return value && value[0] && value[0] != '/' && value[0] != '{' && !policy_profile(value);
+}
+
+bool process_settings_adopt(long pid)
+{
+	FILE *environment = process_open(pid, "environ");
+	char *variable = NULL;
+	size_t size = 0;
+
+	if (!environment)
+		return false;
+	own_settings_clear();
+	while (getdelim(&variable, &size, '\0', environment) > 0) {
+		char *equals = strchr(variable, '=');
+
+		if (!equals || !variable_is_ours(variable))
+			continue;
+		*equals = '\0';
+		setenv(variable, equals + 1, 1);
+	}
+	free(variable);
+	fclose(environment);
+	return !policy_is_relative(getenv("HOLDFAST_POLICY"));
+}
+
 bool process_view_read(struct process_view *view, long pid)
 {
-	*view = (struct process_view){ 0 };
+	*view = (struct process_view){ .pid = pid };
 	if (!exe_read(view, pid) || !maps_read(view, pid))
 		return false;
 	auxv_read(view, pid);

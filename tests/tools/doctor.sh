@@ -43,6 +43,15 @@ is_only_finding "./static is statically linked: it loads no library" "a static p
 
 unprotected "a missing program" "nosuch is not found" nosuch
 unprotected "a missing path" "./nosuch is not found" ./nosuch
+HOLDFAST_ENABLED=0 unprotected "HOLDFAST_ENABLED=0" "dynamic loads $SHIM
+HOLDFAST_ENABLED=0 is in the environment" ./dynamic
+HOLDFAST_POLICY=/none unprotected "a policy that is missing" "dynamic loads $SHIM
+/none: No such file.*nothing is protected" ./dynamic
+HOLDFAST_POLICY=/dev/null unprotected "a policy that is no file" "/dev/null:.*nothing is protected" \
+	./dynamic
+HOLDFAST_MAX_RETRIES=many unprotected "a bad override" "HOLDFAST_MAX_RETRIES: .*nothing is protected" \
+	./dynamic
+HOLDFAST_POLICY=production protected "a good policy" "dynamic loads $SHIM" ./dynamic
 touch plain
 unprotected "a file without x" "./plain is not an executable file" ./plain
 unprotected "a directory" "is not an executable file" "$TMPDIR"
@@ -180,10 +189,65 @@ unprotected "a process without" "libholdfast.so is not mapped in it
 LD_PRELOAD did not name the library" "$SERVER_PID"
 running env HOLDFAST_ENABLED=0 LD_PRELOAD="$SHIM" sleep 60
 unprotected "a process with HOLDFAST_ENABLED=0" "is mapped in it
-HOLDFAST_ENABLED=0 was in its environment" "$SERVER_PID"
+HOLDFAST_ENABLED=0 is in the environment" "$SERVER_PID"
 running "$HOLDFAST" run -- env -i sleep 60
 unprotected "a process with a cleared environment" "is not mapped in it
 LD_PRELOAD did not name the library when it started" "$SERVER_PID"
+
+# What a process was started with counts, not what the tool was started with.
+printf '{ "version": 2 }' >bad.json
+running env HOLDFAST_POLICY="$TMPDIR/bad.json" LD_PRELOAD="$SHIM" sleep 60
+HOLDFAST_POLICY=standard unprotected "a process with a bad policy" "is mapped in it
+$TMPDIR/bad.json: .*version.*: with such a policy nothing is protected" "$SERVER_PID"
+running env HOLDFAST_JITTER=7 LD_PRELOAD="$SHIM" sleep 60
+unprotected "a process with a bad override" "HOLDFAST_JITTER: .*nothing is protected" "$SERVER_PID"
+running env HOLDFAST_POLICY=production LD_PRELOAD="$SHIM" sleep 60
+HOLDFAST_ENABLED=0 HOLDFAST_POLICY=/none HOLDFAST_RETRIES=many protected \
+	"a process with a good policy, the tool with a bad one" "is mapped in it" "$SERVER_PID"
+
+# waiting COMMAND...: a process of a program of this directory, once it is that.
+waiting() {
+	start_server "$@"
+	for _ in {1..100}; do
+		[[ $(readlink "/proc/$SERVER_PID/exe") == "$TMPDIR"/* ]] && break
+		sleep 0.05
+	done
+	sleep 0.2
+}
+# A program and a library that are replaced while they run.
+mkdir updated
+cp "$SHIM" updated/
+cp "$(command -v sleep)" updated/sleep
+waiting env LD_PRELOAD="$TMPDIR/updated/libholdfast.so" ./updated/sleep 60
+rm updated/*
+protected "a process whose files were replaced" "runs $TMPDIR/updated/sleep \(deleted\)
+$TMPDIR/updated/libholdfast.so \(deleted\) is mapped in it" "$SERVER_PID"
+"$CC" -static -o static-sleep -xc - <<<'unsigned int sleep(unsigned int s); int main(void) { sleep(60); }'
+waiting env LD_PRELOAD="$SHIM" ./static-sleep
+unprotected "a process of a static program" "static-sleep is statically linked: it loads no library
+libholdfast.so is not mapped in it
+LD_PRELOAD named the library when it started" "$SERVER_PID"
+if [ -x own/holdfast ]; then
+	nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	cp "$(command -v sleep)" setuid-sleep
+	cp setuid-sleep capable-sleep
+	chmod 4755 setuid-sleep
+	for kind in setuid capable; do
+		if [ $kind = capable ] && ! setcap cap_net_raw+ep capable-sleep 2>/dev/null; then
+			skip "a process of a capable program" "setcap is missing or not allowed here"
+			continue
+		fi
+		waiting env LD_PRELOAD="$SHIM" "${nobody[@]}" "./$kind-sleep" 60
+		unprotected "a process of a $kind program" "it gained privileges when it started \
+\(AT_SECURE\).*
+libholdfast.so is not mapped in it" "$SERVER_PID"
+	done
+	waiting ./setuid-sleep 60
+	capture "${nobody[@]}" own/holdfast doctor "$SERVER_PID"
+	is "$STATUS" 77 "another user's process: no permission"
+else
+	skip "processes of setuid programs" "needs root and setpriv"
+fi
 
 stop_server
 capture "$HOLDFAST" doctor "$SERVER_PID"
