@@ -37,30 +37,31 @@ enum fd_kind {
 };
 
 struct connection {
+	/* Words all of them, since a thread whose fd another closed may still look at them. */
 	/* The first 64 bytes are all that a transfer touches. */
-	_Atomic uint64_t *sent_bytes;
-	_Atomic uint64_t *received_bytes;
+	_Atomic uint64_t *_Atomic sent_bytes;
+	_Atomic uint64_t *_Atomic received_bytes;
 	_Atomic uint32_t attention;
 	_Atomic uint32_t fds; /* how many stand for it */
-	struct connection_slot *slot;
-	struct endpoint_record *record;
+	struct connection_slot *_Atomic slot;
+	struct endpoint_record *_Atomic record;
 	/*
 	 * The operation in progress: an odd ticket. Who turns it even accounts for
 	 * the outcome, so that each is counted once whoever learns of it first.
 	 */
 	_Atomic uint32_t operation;
-	int32_t owner; /* pid */
+	_Atomic int32_t owner; /* pid */
 
-	int64_t began_ns; /* the operation, CLOCK_MONOTONIC */
+	_Atomic int64_t began_ns; /* the operation, CLOCK_MONOTONIC */
 	struct timeval send_timeout;
-	int32_t rule;
-	uint32_t slot_index;
-	uint32_t generation;
-	uint32_t attempts;
-	uint8_t is_stream;
-	uint8_t nonblocking; /* as it was at connect() */
-	uint8_t spare;       /* its slot is memory of our own: the disk is full */
-	uint8_t reported;    /* connect() itself has returned success: the next says EISCONN */
+	_Atomic int32_t rule;
+	_Atomic uint32_t slot_index;
+	_Atomic uint32_t generation;
+	_Atomic uint32_t attempts;
+	_Atomic uint8_t is_stream;
+	_Atomic uint8_t nonblocking; /* as it was at connect() */
+	_Atomic uint8_t spare;       /* its slot is memory of our own: the disk is full */
+	_Atomic uint8_t reported; /* connect() itself has returned success: the next says EISCONN */
 	uint8_t reserved[36];
 };
 _Static_assert(sizeof(struct connection) == 128, "two cache lines a connection");
