@@ -58,6 +58,10 @@
 	H(int, dup, (int fd))                                                              \
 	H(int, dup2, (int fd, int target))                                                 \
 	H(int, dup3, (int fd, int target, int flags))                                      \
+	H(int, setuid, (uid_t uid))                                                        \
+	H(int, seteuid, (uid_t uid))                                                       \
+	H(int, setreuid, (uid_t real, uid_t effective))                                    \
+	H(int, setresuid, (uid_t real, uid_t effective, uid_t saved))                      \
 	H(void, _exit, (int status))                                                       \
 	H(void, _Exit, (int status))                                                       \
 	H(void, quick_exit, (int status))                                                  \

@@ -77,22 +77,28 @@ static bool stderr_unchanged(void)
 	       status.st_dev == config->stderr_device && status.st_ino == config->stderr_inode;
 }
 
-/* Writes without letting a closed pipe kill the program: the signal that our own
- * write raised is taken back, one that was pending before stays. */
+/* Writes without letting a closed pipe or a limit of the file's size kill the program: the
+ * signal that our own write raised is taken back, one that was pending before stays. */
 static void stderr_write(const char *bytes, size_t length)
 {
 	const struct timespec at_once = { 0, 0 };
-	sigset_t broken_pipe, before, pending;
+	sigset_t deadly, raised, before, pending;
+	int sig = 0;
 
-	sigemptyset(&broken_pipe);
-	sigaddset(&broken_pipe, SIGPIPE);
+	sigemptyset(&deadly);
+	sigaddset(&deadly, SIGPIPE);
+	sigaddset(&deadly, SIGXFSZ);
 	sigpending(&pending);
-	pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
-	if (sys_write(STDERR_FILENO, bytes, length) < 0 && errno == EPIPE &&
-	    !sigismember(&pending, SIGPIPE))
-		while (SYS(SYS_rt_sigtimedwait, &broken_pipe, NULL, &at_once, _NSIG / 8) < 0 &&
+	pthread_sigmask(SIG_BLOCK, &deadly, &before);
+	if (sys_write(STDERR_FILENO, bytes, length) < 0)
+		sig = errno == EPIPE ? SIGPIPE : errno == EFBIG ? SIGXFSZ : 0;
+	if (sig && !sigismember(&pending, sig)) {
+		sigemptyset(&raised);
+		sigaddset(&raised, sig);
+		while (SYS(SYS_rt_sigtimedwait, &raised, NULL, &at_once, _NSIG / 8) < 0 &&
 		       errno == EINTR)
 			;
+	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 

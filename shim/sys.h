@@ -270,12 +270,12 @@ static inline ssize_t sys_getdents(int fd, void *buffer, size_t size)
 	return SYS(SYS_getdents64, fd, buffer, size);
 }
 
-/* CLOCK_REALTIME in nanoseconds. */
+/* CLOCK_REALTIME in nanoseconds, whatever another preload makes of libc's. */
 static inline int64_t sys_realtime_ns(void)
 {
-	struct timespec now;
+	struct timespec now = { 0, 0 };
 
-	clock_gettime(CLOCK_REALTIME, &now);
+	SYS(SYS_clock_gettime, CLOCK_REALTIME, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 

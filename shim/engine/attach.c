@@ -19,7 +19,8 @@ enum attach_state { ATTACH_NONE, ATTACH_BUSY, ATTACH_MANAGED, ATTACH_INERT };
  * handler is needed, which posix_spawn() and raw clone() would not run anyway.
  */
 struct guard {
-	_Atomic int32_t owner;
+	_Atomic int32_t maker; /* who made the page */
+	_Atomic int32_t owner; /* who attached; 0: nobody */
 	_Atomic int32_t state; /* enum attach_state */
 };
 
@@ -40,6 +41,7 @@ static struct guard *guard_get(void)
 	page = sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page == MAP_FAILED)
 		return NULL;
+	atomic_store_explicit(&page->maker, sys_getpid(), memory_order_relaxed);
 	if (sys_madvise(page, size, MADV_WIPEONFORK) < 0 ||
 	    !atomic_compare_exchange_strong(&guard, &expected, page)) {
 		sys_munmap(page, size);
@@ -67,10 +69,16 @@ static void rules_prepare(void)
 	engine.exe_path[length > 0 ? length : 0] = '\0';
 }
 
+/* Once: what was said first caused what would be said next, and a child that is forked
+ * afterwards has been spoken for. */
 static void problem_say(const char *what, const char *why)
 {
+	static bool said;
 	struct line line;
 
+	if (said)
+		return;
+	said = true;
 	line_begin(&line);
 	line_add(&line, what);
 	line_add(&line, why);
@@ -132,7 +140,6 @@ static __attribute__((noinline)) void store_problem_say(const struct state *stat
 /* The store of this process; a forked child that may not have one goes on with its parent's. */
 static bool store_attach(struct state *state)
 {
-	static bool said;
 	struct process_file *inherited = engine.store.file;
 	bool inherited_on_disk = engine.store.on_disk;
 	uint32_t parent = inherited ? inherited->identity.nonce : 0;
@@ -147,10 +154,7 @@ static bool store_attach(struct state *state)
 		engine.store.on_disk = true;
 		return true;
 	}
-	/* A child that was forked afterwards stays silent. */
-	if (!said)
-		store_problem_say(state);
-	said = true;
+	store_problem_say(state);
 	return engine.store.file != NULL;
 }
 
@@ -229,6 +233,17 @@ static bool attach_wait(struct guard *page)
 	return false;
 }
 
+/*
+ * A vfork child, which must not attach in its parent's memory: the parent made the
+ * page and waits. (Whoever else made it is a vfork child of ours that is gone.)
+ */
+static bool is_vfork_child(const struct guard *page)
+{
+	int32_t maker = atomic_load_explicit(&page->maker, memory_order_relaxed);
+
+	return maker && maker != sys_getpid() && maker == (int32_t)SYS(SYS_getppid);
+}
+
 bool engine_ready(void)
 {
 	struct guard *page = atomic_load_explicit(&guard, memory_order_acquire);
@@ -241,13 +256,27 @@ bool engine_ready(void)
 		return state == ATTACH_MANAGED;
 	saved_errno = errno;
 	page = guard_get();
-	if (!page)
-		return false;
-	managed = state == ATTACH_NONE && attach_once(page);
-	if (!managed)
+	if (page && is_vfork_child(page))
+		page = NULL;
+	managed = page && state == ATTACH_NONE && attach_once(page);
+	if (page && !managed)
 		managed = attach_wait(page);
 	errno = saved_errno;
 	return managed;
+}
+
+void engine_network_seen(void)
+{
+	int saved_errno = errno;
+
+	guard_get();
+	errno = saved_errno;
+}
+
+void engine_prepare(void)
+{
+	if (atomic_load_explicit(&guard, memory_order_relaxed) && sys_geteuid() == 0)
+		engine_ready();
 }
 
 enum engine_memory engine_memory(int32_t *owner)

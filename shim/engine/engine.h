@@ -30,6 +30,11 @@ extern struct engine engine;
  */
 bool engine_ready(void);
 
+/* The process has made a TCP or UDP socket: it is one of those that engine_prepare() serves. */
+void engine_network_seen(void);
+/* Root is about to be given up: attaches while the state directory can be opened. errno is kept. */
+void engine_prepare(void);
+
 /* Whose tables these are. */
 enum engine_memory {
 	MEMORY_OWN,

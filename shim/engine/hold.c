@@ -8,6 +8,7 @@
 #include "shim/config.h"
 #include "shim/libc.h"
 #include "shim/log.h"
+#include "shim/sys.h"
 #include "signals.h"
 
 static void wait_say(const struct connection *connection, int error, uint32_t retries,
@@ -41,8 +42,12 @@ static int sleep_until(int64_t until_ns)
 
 		if (left <= 0)
 			return 0;
-		if (LIBC(ppoll)(NULL, 0, &timeout, NULL) < 0 && errno == EINTR &&
-		    !signals_restart())
+		if (LIBC(ppoll)(NULL, 0, &timeout, NULL) == 0)
+			continue;
+		/* A sandbox may not know ppoll(): then without being a cancellation point. */
+		if (errno != EINTR)
+			SYS(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &timeout, NULL);
+		if (errno == EINTR && !signals_restart())
 			return EINTR;
 	}
 }

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "shim/store/clock.h"
 #include "shim/sys.h"
 
 /* Lookups of one name for one family each, so close together, are one lookup. */
@@ -43,10 +44,7 @@ static struct name_table *_Atomic table;
 
 static int64_t now_ns(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	return clock_kernel_ns(CLOCK_MONOTONIC);
 }
 
 static struct name_table *table_get(void)

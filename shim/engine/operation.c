@@ -7,23 +7,17 @@
 
 #include "engine.h"
 #include "shim/log.h"
-
-static int64_t clock_read(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
+#include "shim/store/clock.h"
+#include "shim/sys.h"
 
 int64_t clock_ns(void)
 {
-	return clock_read(CLOCK_MONOTONIC);
+	return clock_kernel_ns(CLOCK_MONOTONIC);
 }
 
 int64_t clock_coarse_ns(void)
 {
-	return clock_read(CLOCK_MONOTONIC_COARSE);
+	return clock_kernel_ns(CLOCK_MONOTONIC_COARSE);
 }
 
 static void state_set(struct connection *connection, enum slot_state state, int64_t now_ns)

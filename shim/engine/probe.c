@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "shim/store/clock.h"
 #include "shim/sys.h"
 
 static int raw_socket(int family, int type, int protocol)
@@ -137,10 +138,7 @@ static void handshake_read(struct probe *probe, struct pollfd *waiting)
 
 static int64_t now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return clock_kernel_ns(CLOCK_MONOTONIC) / 1000000;
 }
 
 /* Until one is up, all have answered, or the time is over. */

@@ -4,6 +4,7 @@
 
 #include "fortify.h"
 #include "shim/engine/connect.h"
+#include "shim/engine/engine.h"
 #include "shim/engine/tcp.h"
 #include "shim/engine/transfer.h"
 #include "shim/libc.h"
@@ -29,8 +30,13 @@ HOOK int socket(int domain, int type, int protocol)
 {
 	int fd = LIBC(socket)(domain, type, protocol);
 
-	if (fd >= 0)
-		fd_opened(fd, kind_of(domain, type, protocol));
+	if (fd >= 0) {
+		unsigned int kind = kind_of(domain, type, protocol);
+
+		if (kind && domain != AF_UNIX)
+			engine_network_seen();
+		fd_opened(fd, kind);
+	}
 	return fd;
 }
 

@@ -79,6 +79,31 @@ HOOK int dup3(int fd, int target, int flags)
 	return copy;
 }
 
+/* A daemon's worker gives root up before its first connect: the state is opened before it may not be. */
+HOOK int setuid(uid_t uid)
+{
+	engine_prepare();
+	return LIBC(setuid)(uid);
+}
+
+HOOK int seteuid(uid_t uid)
+{
+	engine_prepare();
+	return LIBC(seteuid)(uid);
+}
+
+HOOK int setreuid(uid_t real, uid_t effective)
+{
+	engine_prepare();
+	return LIBC(setreuid)(real, effective);
+}
+
+HOOK int setresuid(uid_t real, uid_t effective, uid_t saved)
+{
+	engine_prepare();
+	return LIBC(setresuid)(real, effective, saved);
+}
+
 /* Forked children end this way, past every destructor. */
 HOOK __attribute__((noreturn)) void _exit(int status)
 {

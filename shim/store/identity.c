@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "clock.h"
 #include "shim/sys.h"
 
 char *decimal_write(char *at, uint32_t number)
@@ -59,8 +60,5 @@ uint64_t identity_proc_device(void)
 
 int64_t identity_boottime_ns(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	return clock_kernel_ns(CLOCK_BOOTTIME);
 }

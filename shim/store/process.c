@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "identity.h"
 #include "shim/sys.h"
 #include "store.h"
@@ -17,10 +18,7 @@
 
 int64_t store_now_ns(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	return clock_kernel_ns(CLOCK_REALTIME_COARSE);
 }
 
 static void identity_fill(struct process_identity *identity, const char *program,
@@ -28,17 +26,14 @@ static void identity_fill(struct process_identity *identity, const char *program
 {
 	const char *slash = strrchr(program, '/');
 	const char *name = slash ? slash + 1 : program;
-	struct timespec now;
-
 	identity->proc_device = identity_proc_device();
 	identity->boottime_ns = identity_boottime_ns();
-	clock_gettime(CLOCK_REALTIME, &now);
-	identity->started_at_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	identity->started_at_ns = clock_kernel_ns(CLOCK_REALTIME);
 	identity->pid = sys_getpid();
 	identity->uid = sys_geteuid();
 	identity->parent_nonce = parent_nonce;
 	if (sys_getrandom(&identity->nonce, sizeof(identity->nonce)) < 0)
-		identity->nonce = (uint32_t)now.tv_nsec ^ (uint32_t)identity->pid << 16;
+		identity->nonce = (uint32_t)identity->started_at_ns ^ (uint32_t)identity->pid << 16;
 	identity->nonce |= identity->nonce == 0;
 	memcpy(identity->program, name, strnlen(name, PROGRAM_NAME_SIZE - 1));
 }

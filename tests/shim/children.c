@@ -289,6 +289,23 @@ static void spawned(void)
 
 /* ---- exec --------------------------------------------------------------------------------- */
 
+/* The first connect of all is a vfork child's, in memory that is its parent's. */
+static void vfork_first(void)
+{
+	struct server server = server_listening(AF_INET);
+	int fd = stream_socket(&server);
+	struct pair pair;
+	pid_t pid = vfork();
+
+	if (pid == 0)
+		_exit(server_connect(&server, fd) == 0 ? 0 : 1);
+	EXPECT_IS(child_wait(pid), 0);
+	close(accept(server.fd, NULL, NULL));
+	pair = pair_connect(&server);
+	expect_alive(&pair, 0);
+	EXPECT_COUNT(operations, 1);
+}
+
 static void exec_connects(void)
 {
 	struct server server = server_listening(AF_INET);
@@ -398,6 +415,7 @@ static const struct check_case cases[] = {
 	CASE("a vfork child _exits: the parent's file still says running", vfork_exit),
 	CASE("a vfork child connects: nothing of the parent's changes", vfork_connects),
 	CASE("posix_spawn, system and popen", spawned),
+	CASE("a vfork child that connects first is not counted, and its parent is", vfork_first),
 	CASE("exec: each image counts for itself", exec_connects),
 	CASE("exit, _exit and _Exit leave in order", ends_in_order),
 	CASE("quick_exit leaves in order", ends_quickly),
