@@ -4,12 +4,12 @@
 # Which files `make test` runs; make test TESTS="tests/shim/x.sh build/tests/unit/test_y"
 UNIT_SRC    := $(wildcard tests/unit/test_*.c)
 UNIT_BIN    := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SRC))
-SHIM_TEST   := $(patsubst tests/shim/%.c,$(BUILD)/tests/shim/%,$(wildcard tests/shim/*.c))
+SHIM_TEST   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/shim/*.c tests/surroundings/*.c))
 FUZZ_SRC    := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_REPLAY := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRC))
 BENCH_BIN   := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(filter-out %/empty.c,$(wildcard tests/bench/*.c))) \
 	$(BUILD)/bench/empty.so
-SCRIPTS     := $(wildcard $(foreach d,policy tools shim faults programs,tests/$(d)/*.sh))
+SCRIPTS     := $(wildcard $(foreach d,policy tools shim surroundings conformance stress faults programs,tests/$(d)/*.sh))
 TESTS       ?= $(UNIT_BIN) $(FUZZ_REPLAY) $(SCRIPTS)
 FUZZ_SECONDS ?= 600
 
@@ -25,6 +25,39 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(UNIT_OBJ)
 $(BUILD)/tests/shim/%: tests/shim/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -pthread
+$(BUILD)/tests/surroundings/%: tests/surroundings/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -pthread
+
+# Those of several files.
+CONFORM_BIN := $(BUILD)/tests/conformance/conform
+STRESS      := $(BUILD)/tests/stress/stress
+STRESS_SRC  := $(wildcard tests/stress/*.c)
+$(CONFORM_BIN): $(wildcard tests/conformance/*.[ch])
+$(STRESS): $(wildcard tests/stress/*.[ch])
+$(CONFORM_BIN) $(STRESS):
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) -pthread
+
+# The engine in a program, for the sanitizers: a preload and they do not mix.
+STRESS_BIN  := $(STRESS) $(STRESS)-asan $(STRESS)-tsan
+ENGINE_SRC  := $(STRESS_SRC) $(filter-out shim/hooks/%,$(SHIM_SRC))
+ENGINE_ASAN := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+# It cannot follow fences, says gcc.
+ENGINE_TSAN := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -Wno-unknown-warning-option -Wno-tsan
+define engine_rules
+$(BUILD)/$(1)/%.o: %.c
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@) $$(CC) $$(CPPFLAGS) -DSTRESS_ENGINE $$(ALL_CFLAGS) $(2) -c -o $$@ $$<
+$(BUILD)/$(1)/profiles.o: $(BUILD)/profiles.c
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@) $$(CC) $$(CPPFLAGS) $$(ALL_CFLAGS) $(2) -c -o $$@ $$<
+$(STRESS)-$(1): $(call objects,$(1),$(ENGINE_SRC)) $(BUILD)/$(1)/profiles.o
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@) $$(CC) $$(ALL_CFLAGS) $(2) -o $$@ $$^ -pthread
+endef
+$(eval $(call engine_rules,asan,$(ENGINE_ASAN)))
+$(eval $(call engine_rules,tsan,$(ENGINE_TSAN)))
 
 # But for the one that folds a store, which only the tool's code can.
 $(BUILD)/tests/shim/fold: tests/shim/fold.c $(UNIT_OBJ)
@@ -73,7 +106,7 @@ test: deps
 	@$(MAKE) --no-print-directory all test-programs
 	@BUILD=$(BUILD) tests/run $(TESTS)
 
-test-programs: $(UNIT_BIN) $(FUZZ_REPLAY) $(SHIM_TEST)
+test-programs: $(UNIT_BIN) $(FUZZ_REPLAY) $(SHIM_TEST) $(CONFORM_BIN) $(STRESS_BIN)
 unit-tests: $(UNIT_BIN)
 
 stress: deps
@@ -112,7 +145,7 @@ fuzz-run: $(UNIT_OBJ)
 
 LINT_C  := $(wildcard $(foreach d,shim shim/hooks shim/engine shim/store policy policy/compile tools,$(d)/*.c))
 FORMAT_C := $(LINT_C) $(wildcard $(foreach d,shim shim/hooks shim/engine shim/store policy policy/compile tools,$(d)/*.h) \
-	$(foreach d,unit shim fuzz faults bench programs,tests/$(d)/*.[ch]))
+	$(foreach d,unit shim surroundings conformance stress fuzz faults bench programs,tests/$(d)/*.[ch]))
 LINT_SH := $(wildcard .ci/run tests/*.sh tests/*/*.sh tests/*/*.bash)
 # Exported, not passed in quotes: CPPFLAGS holds quotes itself.
 lint: export LINT_CPPFLAGS = $(filter-out -MMD -MP,$(CPPFLAGS))
