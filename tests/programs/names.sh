@@ -11,7 +11,7 @@ write_hosts "$TMPDIR/hosts"
 enter_hosts "$TMPDIR/hosts" "$@"
 
 rounds_least=3
-rounds_most=25 # of the timing; the machine's noise only ever adds time
+rounds_most=80 # of the timing; the machine's noise only ever adds time
 added_us=5000
 noise=10 # a tenth of a run: ssh and java compute for longer than 5 ms, and never equally long
 # Should anything be held after all, then not for long.
