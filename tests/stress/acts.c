@@ -107,6 +107,9 @@ static int connect_guarded(struct worker *worker, int fd, const struct sockaddr_
 				 ? errno
 				 : 0;
 	} else {
+		/* libc makes a thread cancellable at any instruction while it waits in connect(),
+		 * and a jump leaves it so: then a cancellation runs no cleanup handler. */
+		pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, NULL);
 		COUNT(jumped);
 		result = LEFT_BY_JUMP;
 	}
