@@ -8,7 +8,7 @@ void *libc_addresses[LIBC_COUNT];
 
 static const char *const names[LIBC_COUNT] = {
 #define LIBC_NAME(result, name, parameters) [LIBC_##name] = #name,
-	LIBC_HOOKS(LIBC_NAME) LIBC_OWN(LIBC_NAME)
+	LIBC_HOOKS(LIBC_NAME)
 #undef LIBC_NAME
 };
 

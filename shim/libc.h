@@ -14,9 +14,12 @@
 #define HOLDFAST_LIBC_H
 
 #include <netdb.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -30,6 +33,7 @@
 	H(int, accept, (int fd, struct sockaddr *peer, socklen_t *length))                 \
 	H(int, accept4, (int fd, struct sockaddr *peer, socklen_t *length, int flags))     \
 	H(int, connect, (int fd, const struct sockaddr *peer, socklen_t length))           \
+	H(int, shutdown, (int fd, int how))                                                \
 	H(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *length))  \
 	H(int, setsockopt, (int fd, int level, int name, const void *value,                \
 	  socklen_t length))                                                               \
@@ -85,6 +89,26 @@
 	H(ssize_t, splice, (int in, off64_t *in_offset, int out, off64_t *out_offset,      \
 	  size_t size, unsigned int flags))                                                \
 	H(int, ioctl, (int fd, unsigned long request, ...))                                \
+	/* poll.h */                                                                        \
+	H(int, poll, (struct pollfd *fds, unsigned long count, int timeout))               \
+	H(int, ppoll, (struct pollfd *fds, unsigned long count,                            \
+	  const struct timespec *timeout, const sigset_t *mask))                           \
+	H(int, __poll_chk, (struct pollfd *fds, unsigned long count, int timeout,          \
+	  size_t room))                                                                    \
+	H(int, __ppoll_chk, (struct pollfd *fds, unsigned long count,                      \
+	  const struct timespec *timeout, const sigset_t *mask, size_t room))              \
+	/* sys/select.h */                                                                 \
+	H(int, select, (int count, fd_set *read, fd_set *write, fd_set *except,            \
+	  struct timeval *timeout))                                                        \
+	H(int, pselect, (int count, fd_set *read, fd_set *write, fd_set *except,           \
+	  const struct timespec *timeout, const sigset_t *mask))                           \
+	/* sys/epoll.h */                                                                  \
+	H(int, epoll_wait, (int set, struct epoll_event *events, int room, int timeout))   \
+	H(int, epoll_pwait, (int set, struct epoll_event *events, int room, int timeout,   \
+	  const sigset_t *mask))                                                           \
+	H(int, epoll_pwait2, (int set, struct epoll_event *events, int room,               \
+	  const struct timespec *timeout, const sigset_t *mask))                           \
+	H(int, epoll_ctl, (int set, int operation, int fd, struct epoll_event *event))     \
 	/* netdb.h */                                                                       \
 	H(int, getaddrinfo, (const char *host, const char *service,                        \
 	  const struct addrinfo *hints, struct addrinfo **result))                         \
@@ -96,18 +120,11 @@
 	  char *buffer, size_t size, struct hostent **result, int *error))                 \
 	/* stdio.h */                                                                      \
 	H(int, fclose, (FILE *stream))
-
-/* Needed by us alone: cancellation points while a caller is held. */
-#define LIBC_OWN(H)                                                                        \
-	H(int, ppoll, (struct pollfd *fds, unsigned long count,                            \
-	  const struct timespec *timeout, const sigset_t *mask))
 /* clang-format on */
-
-struct pollfd;
 
 enum libc_function {
 #define LIBC_ENUM(result, name, parameters) LIBC_##name,
-	LIBC_HOOKS(LIBC_ENUM) LIBC_OWN(LIBC_ENUM)
+	LIBC_HOOKS(LIBC_ENUM)
 #undef LIBC_ENUM
 		LIBC_COUNT
 };
@@ -121,7 +138,6 @@ void *libc_resolve(enum libc_function function) __attribute__((cold));
 /* The function's own type, so that a call through it is checked like any other. */
 #define LIBC_TYPE(result, name, parameters) typedef result libc_##name##_t parameters;
 LIBC_HOOKS(LIBC_TYPE)
-LIBC_OWN(LIBC_TYPE)
 #undef LIBC_TYPE
 
 static inline void *libc_address(enum libc_function function)

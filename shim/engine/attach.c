@@ -292,6 +292,18 @@ enum engine_memory engine_memory(int32_t *owner)
 	return attached ? MEMORY_BORROWED : MEMORY_INHERITED;
 }
 
+int32_t engine_owner(void)
+{
+	struct guard *page = atomic_load_explicit(&guard, memory_order_acquire);
+
+	return page ? atomic_load_explicit(&page->owner, memory_order_relaxed) : 0;
+}
+
+bool engine_is_owner(int32_t pid)
+{
+	return engine_owner() == pid;
+}
+
 static void leave(void)
 {
 	const char *problem;

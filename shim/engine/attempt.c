@@ -9,16 +9,6 @@
 #include "signals.h"
 #include "tcp.h"
 
-static void attention_set(struct connection *connection, uint32_t bits)
-{
-	atomic_fetch_or_explicit(&connection->attention, bits, memory_order_relaxed);
-}
-
-static void attention_clear(struct connection *connection, uint32_t bits)
-{
-	atomic_fetch_and_explicit(&connection->attention, ~bits, memory_order_relaxed);
-}
-
 /* ---- SO_SNDTIMEO, borrowed to bound a blocking attempt ----------------------------- */
 
 /*

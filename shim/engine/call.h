@@ -22,6 +22,9 @@ struct call {
 	bool graced;     /* the last try before the program walks on */
 	bool named;      /* name, index and walked are known */
 	bool immovable;  /* to another address: a duplicate shares the socket, or it is bound */
+	bool unfit;      /* moved there, the socket cannot go back: it needs another one */
+	bool impatient;  /* nobody may be kept waiting for a sibling's answer */
+	bool asking;     /* one is being waited for: the decision has to be made again */
 	int64_t caller_limit_ns; /* CLOCK_MONOTONIC, by SO_SNDTIMEO; INT64_MAX: none */
 	uint64_t previous_delay_ns;
 	struct name name; /* that the peer's address was looked up by */
@@ -29,6 +32,10 @@ struct call {
 	uint32_t walked;  /* bits of the addresses that the program tried before this one */
 	uint32_t other;   /* an address that answers and was walked past */
 };
+
+struct operation_failure;
+
+/* ---- failure.c -------------------------------------------------------------------- */
 
 /* Uniform over 64 bits, for jitter. */
 uint64_t random_draw(void);
@@ -38,8 +45,14 @@ int64_t call_elapsed(const struct call *call);
 /* False if another thread closed the socket, and its number is perhaps another's. */
 bool call_is_current(const struct call *call);
 
-/* A connect is under way in the kernel, and the program will learn its outcome by itself. */
-void call_leave_pending(struct call *call);
+/* Asks the policy what to do about an attempt that failed with error. */
+void failure_decide(struct call *call, int error, struct operation_failure *failure);
+
+/* Turns "go on to the other address" into one last attempt, once. */
+void failure_grace(struct call *call, struct operation_failure *failure);
+
+/* The program gets it: passed on, or given up. */
+void failure_end(struct call *call, const struct operation_failure *failure);
 
 /* ---- attempt.c: each is 0, or the errno ----------------------------------------- */
 

@@ -8,63 +8,14 @@
 #include "engine.h"
 #include "hold.h"
 #include "operation.h"
+#include "pending.h"
 #include "shim/libc.h"
 #include "shim/sys.h"
 #include "siblings.h"
 #include "target.h"
 #include "tcp.h"
 
-int64_t call_elapsed(const struct call *call)
-{
-	int64_t elapsed = clock_ns() - call->connection->began_ns;
-
-	return elapsed > 0 ? elapsed : 0;
-}
-
-bool call_is_current(const struct call *call)
-{
-	return operation_ticket(call->connection) == call->ticket && call->cookie &&
-	       socket_cookie(call->fd) == call->cookie;
-}
-
-void call_leave_pending(struct call *call)
-{
-	atomic_fetch_or_explicit(&call->connection->attention, ATTENTION_PENDING,
-				 memory_order_relaxed);
-}
-
-/* ---- the decision ------------------------------------------------------------------------- */
-
-uint64_t random_draw(void)
-{
-	uint64_t random;
-
-	if (sys_getrandom(&random, sizeof(random)) != sizeof(random))
-		random = (uint64_t)clock_ns() * UINT64_C(0x9e3779b97f4a7c15);
-	return random;
-}
-
-static void failure_decide(struct call *call, int error, struct operation_failure *failure)
-{
-	struct connection *connection = call->connection;
-	struct policy_situation situation = {
-		.operation = OPERATION_CONNECT,
-		.error = error,
-		.attempt = connection->attempts,
-		.previous_delay_ns = call->previous_delay_ns,
-		.elapsed_ns = (uint64_t)call_elapsed(call),
-		.random = random_draw(),
-	};
-
-	failure->error = error;
-	failure->category = policy_classify(call->settings, call->peer->sa_family, error);
-	failure->decision = call->settings->strategies[failure->category].decision;
-	situation.category = (uint8_t)failure->category;
-	/* Asked only where the answer can matter. */
-	if (call->named && failure->decision != DECISION_NONE)
-		situation.sibling = (uint8_t)siblings_ask(call, error, &situation.other_endpoint);
-	failure->verdict = policy_decide(engine.policy, connection->rule, &situation);
-}
+/* ---- failed attempts ------------------------------------------------------------------------ */
 
 /* The caller asked for less patience than the policy has: one last attempt at its end. */
 static bool caller_limit_apply(const struct call *call, uint64_t *delay_ns)
@@ -93,34 +44,10 @@ static bool outcome_is_final(struct call *call, int error)
 	if (!error)
 		operation_succeed(call->connection, call->ticket);
 	else
-		call_leave_pending(call);
+		pending_begin(call);
 	if (!error && call->named)
 		name_walk_end(&call->name);
 	return true;
-}
-
-/* Passed on, or given up. */
-static void failure_end(struct call *call, const struct operation_failure *failure)
-{
-	if (call->named && failure->verdict.action == VERDICT_GIVE_UP)
-		name_walk_spend(&call->name);
-	operation_fail(call->connection, call->ticket, failure);
-}
-
-/*
- * Another address has come up while this one was held. A program that knows only
- * this one would fail now, though the server may just be opening its addresses
- * one by one: this one gets a moment and a last attempt.
- */
-#define GRACE_NS UINT64_C(50000000)
-
-static void grace_apply(struct call *call, struct operation_failure *failure)
-{
-	if (failure->verdict.cause != CAUSE_FALLBACK || call->graced ||
-	    call->connection->attempts == 1)
-		return;
-	call->graced = true;
-	failure->verdict = (struct policy_verdict){ GRACE_NS, VERDICT_RETRY_AFTER, CAUSE_NONE };
 }
 
 /* A failure that is the program's at once, whatever the policy. */
@@ -150,7 +77,7 @@ static bool failure_serve(struct call *call, int *error)
 		call->immovable = true;
 		failure_decide(call, *error, &failure);
 	}
-	grace_apply(call, &failure);
+	failure_grace(call, &failure);
 	if (failure.verdict.action == VERDICT_PASS_ON ||
 	    failure.verdict.action == VERDICT_GIVE_UP) {
 		failure_end(call, &failure);
@@ -168,12 +95,43 @@ static bool failure_serve(struct call *call, int *error)
 		operation_abandon(call->connection, call->ticket);
 		return true;
 	}
+	operation_attempt(call->connection);
 	*error = interrupted ? attempt_begin(call) : attempt_again(call);
 	if (outcome_is_final(call, *error))
 		return true;
 	if (interrupted)
 		failure_pass_on(call, *error);
 	return interrupted;
+}
+
+static int64_t until_of(const struct timeval *limit)
+{
+	if (!limit->tv_sec && !limit->tv_usec)
+		return INT64_MAX;
+	return clock_ns() + limit->tv_sec * SECOND_NS + limit->tv_usec * 1000;
+}
+
+/* As call_end(), for one whose failure is told by this very call. */
+static int connect_told(struct connection *connection)
+{
+	errno = pending_error_take(connection);
+	return -1;
+}
+
+/* The same where the kernel has not been asked: it would have forgotten the old attempt by that. */
+static int connect_tell(struct connection *connection, int fd)
+{
+	if (connection->record->endpoint.kind != ENDPOINT_UNIX)
+		tcp_reset(fd);
+	return connect_told(connection);
+}
+
+/* The attempt of a connect that does not block failed at once: the policy may hold it. */
+static int connect_refused(struct call *call, int error)
+{
+	if (pending_look(call->connection, call->fd, error) == OUTLOOK_FAILED)
+		return connect_told(call->connection);
+	return call_end(call, call->connection->attention & ATTENTION_PENDING ? EINPROGRESS : 0);
 }
 
 static int64_t caller_limit(const struct connection *connection, int fd)
@@ -195,10 +153,14 @@ static __attribute__((noinline, cold)) int connect_recover(struct call *call, in
 	connection->nonblocking = fd_is_nonblocking(call->fd);
 	/* ECONNABORTED is no attempt: the kernel reports that an earlier one failed, whose
 	 * error the program has read already. */
+	if (connection->nonblocking && error != ECONNABORTED && pending_begin(call))
+		return connect_refused(call, error);
 	if (!connection->nonblocking && error != ECONNABORTED)
 		call->cookie = socket_cookie(call->fd);
 	if (!call->cookie) {
 		failure_pass_on(call, error);
+		if (connection->attention & ATTENTION_PENDING)
+			pending_close(connection, call->fd);
 		return call_end(call, error);
 	}
 	if (call->caller_limit_ns == INT64_MAX)
@@ -210,43 +172,49 @@ static __attribute__((noinline, cold)) int connect_recover(struct call *call, in
 
 /* ---- the call --------------------------------------------------------------------------------- */
 
-/* A connect that the kernel has under way already is asked about, not begun. */
+/* Asked by a second connect() while one is held: as if it were under way. */
+static int connect_held(struct connection *connection, int fd)
+{
+	struct timeval limit = { 0, 0 };
+	int error = EALREADY;
+
+	if (!fd_is_nonblocking(fd)) {
+		send_timeout_get(fd, &limit);
+		error = pending_wait(connection, until_of(&limit));
+		if (error == 0)
+			return 0;
+		error = error == EAGAIN ? EALREADY : error;
+	}
+	errno = error;
+	return -1;
+}
+
+/* A connect that is pending is asked about, not begun. */
 static int connect_again(struct connection *connection, int fd, const struct sockaddr *peer,
 			 socklen_t length)
 {
-	int result = LIBC(connect)(fd, peer, length);
-	int error = result < 0 ? errno : 0;
+	int result, error;
 
-	connection->reported = !error;
-	if (!error || error == EISCONN)
-		engine_settle(connection, fd, 0);
-	else if (error != EALREADY && error != EINPROGRESS && error != EINTR)
-		engine_settle(connection, fd, error);
-	return result;
-}
-
-void engine_settle(struct connection *connection, int fd, int error)
-{
-	const struct policy_settings *settings = policy_settings(engine.policy, connection->rule);
-	int family = connection->record->endpoint.kind == ENDPOINT_UNIX ? AF_UNIX : AF_INET;
-	struct operation_failure failure = { .error = error };
-	uint32_t ticket = operation_ticket(connection);
-	int saved_errno = errno;
-
-	if (!connection_owned(connection))
-		return;
-	atomic_fetch_and_explicit(&connection->attention, ~(uint32_t)ATTENTION_PENDING,
-				  memory_order_relaxed);
-	if (!error) {
-		operation_succeed(connection, ticket);
-	} else if (ticket) {
-		operation_attempt_failed(connection, error);
-		failure.category = policy_classify(settings, family, error);
-		failure.decision = settings->strategies[failure.category].decision;
-		failure.verdict.action = VERDICT_PASS_ON;
-		operation_fail(connection, ticket, &failure);
-	}
-	errno = saved_errno;
+	pending_run();
+	do {
+		if (connection->attention & ATTENTION_HELD && connect_held(connection, fd) < 0)
+			return -1;
+		if (connection->attention & ATTENTION_FAILED)
+			return connect_tell(connection, fd);
+		result = LIBC(connect)(fd, peer, length);
+		error = result < 0 ? errno : 0;
+		connection->reported = !error;
+		if (!error || error == EISCONN) {
+			pending_connected(connection, fd);
+			return result;
+		}
+		if (error == EALREADY || error == EINPROGRESS || error == EINTR)
+			return result;
+		if (pending_look(connection, fd, error) == OUTLOOK_FAILED)
+			return connect_told(connection);
+	} while (connection->attention & ATTENTION_PENDING);
+	errno = error;
+	return -1;
 }
 
 /* connect(AF_UNSPEC) dissolves an association; what fd stood for is over. */
@@ -291,8 +259,10 @@ static int connect_managed(struct call *call, struct connection *before)
 	call->ticket = operation_begin(call->connection);
 	if (target.is_stream && names_known())
 		siblings_begin(call);
-	if (call->settings->connect.first_attempt_bounded && target.is_stream &&
-	    !(fd_kind(call->fd) & FD_NONBLOCKING)) {
+	/* Published first: another thread's wait may be the one that sees it fail. */
+	if (fd_kind(call->fd) & FD_NONBLOCKING)
+		pending_begin(call);
+	else if (call->settings->connect.first_attempt_bounded && target.is_stream) {
 		call->caller_limit_ns = caller_limit(call->connection, call->fd);
 		bound = policy_attempt_bound(call->settings, 1, 0);
 	}
@@ -303,6 +273,7 @@ static int connect_managed(struct call *call, struct connection *before)
 				: attempt_make(call, bound);
 	if (__builtin_expect(error == 0, 1)) {
 		call->connection->reported = 1;
+		pending_connected(call->connection, call->fd);
 		operation_succeed(call->connection, call->ticket);
 		if (call->named)
 			name_walk_end(&call->name);
@@ -328,7 +299,7 @@ int engine_connect(int fd, const struct sockaddr *peer, socklen_t length)
 		return connect_dissolve(fd, peer, length);
 	if (!target_is_ours(peer, length) || !engine_ready())
 		return LIBC(connect)(fd, peer, length);
-	if (before && before->attention & ATTENTION_PENDING && connection_owned(before))
+	if (before && before->attention & ATTENTION_CONNECT && connection_owned(before))
 		return connect_again(before, fd, peer, length);
 	return connect_managed(&call, before);
 }

@@ -15,16 +15,11 @@
  */
 int engine_connect(int fd, const struct sockaddr *peer, socklen_t length);
 
-/*
- * A transfer or a question on a connection that wants attention: gives the
- * caller's SO_SNDTIMEO back.
- */
+/* Gives the caller's SO_SNDTIMEO back, where a jump left a bounded attempt. */
 void engine_attend(struct connection *connection, int fd);
 
-/*
- * Settles a pending connect from what a call on it said: error 0 for success,
- * else its errno.
- */
-void engine_settle(struct connection *connection, int fd, int error);
+/* The questions that can be put to a pending connect, as getsockopt(2) and shutdown(2). */
+int engine_getsockopt(int fd, int level, int name, void *value, socklen_t *length);
+int engine_shutdown(int fd, int how);
 
 #endif

@@ -5,8 +5,10 @@
 
 #include "engine.h"
 #include "operation.h"
+#include "pending.h"
 #include "shim/sys.h"
 #include "tcp.h"
+#include "watch.h"
 
 struct fd_chunk *_Atomic fd_chunks[FD_CHUNKS];
 
@@ -20,6 +22,7 @@ struct fd_chunk *_Atomic fd_chunks[FD_CHUNKS];
 struct slots {
 	struct store *store;
 	struct connection *connections;
+	struct pending *pendings;
 };
 
 static struct store spare_store;
@@ -33,11 +36,17 @@ static void *memory_reserve(size_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+static bool slots_reserve(struct slots *slots)
+{
+	slots->connections = memory_reserve(SLOTS_PER_PROCESS * sizeof(*slots->connections));
+	slots->pendings = memory_reserve(SLOTS_PER_PROCESS * sizeof(*slots->pendings));
+	return slots->connections && slots->pendings;
+}
+
 bool connections_attach(void)
 {
-	own.connections = memory_reserve(SLOTS_PER_PROCESS * sizeof(*own.connections));
 	spare.connections = NULL;
-	return own.connections != NULL;
+	return slots_reserve(&own);
 }
 
 static struct fd_chunk *fd_chunk_make(int fd)
@@ -75,23 +84,52 @@ bool connection_owned(const struct connection *connection)
 	return engine_memory(&pid) == MEMORY_OWN && connection->owner == pid;
 }
 
-/* Nobody asked for the outcome of a pending connect, but there may be one. */
+struct connection *connection_at(uint32_t index)
+{
+	return own.connections && index < engine.store.file->slots_used ? &own.connections[index]
+									: NULL;
+}
+
+int connection_fd_next(const struct connection *connection, int fd)
+{
+	for (fd++; fd < FD_CHUNKS * FDS_PER_CHUNK; fd++) {
+		if (!fd_chunk(fd))
+			fd += FDS_PER_CHUNK - fd % FDS_PER_CHUNK - 1;
+		else if (connection_of(fd) == connection)
+			return fd;
+	}
+	return -1;
+}
+
+/* Nobody asked for the outcome of a connect that was left under way, but there may be one. */
 static void operation_close(struct connection *connection, int fd)
 {
-	uint32_t ticket = operation_ticket(connection);
+	uint32_t ticket;
 
+	if (connection->attention & ATTENTION_CONNECT)
+		pending_close(connection, fd);
+	ticket = operation_ticket(connection);
 	if (ticket && connection->is_stream && tcp_is_connected(fd))
 		operation_succeed(connection, ticket);
 	else if (ticket)
 		operation_abandon(connection, ticket);
 }
 
+bool connection_is_pending(const struct connection *connection)
+{
+	return connection->attention & ATTENTION_CONNECT && engine_is_owner(connection->owner);
+}
+
 /* One fd fewer stands for it. A forked child's copy just forgets. */
 static void connection_drop(struct connection *connection, int fd)
 {
-	if (!connection_owned(connection) ||
-	    atomic_fetch_sub_explicit(&connection->fds, 1, memory_order_acq_rel) != 1)
+	if (!connection_owned(connection))
 		return;
+	if (atomic_fetch_sub_explicit(&connection->fds, 1, memory_order_acq_rel) != 1) {
+		if (connection->attention & ATTENTION_PENDING)
+			pending_renumber(connection, fd);
+		return;
+	}
 	operation_close(connection, fd);
 	/* One that failed goes on saying so. */
 	if (connection->slot->state != SLOT_FAILED)
@@ -114,9 +152,7 @@ static void fd_forget(int fd)
 /* Rarely needed, so that only then there is memory behind it. */
 static bool spare_prepare(void)
 {
-	if (!spare.connections && store_open_memory(&spare_store))
-		spare.connections = memory_reserve(SLOTS_PER_PROCESS * sizeof(*spare.connections));
-	return spare.connections != NULL;
+	return spare.connections || (store_open_memory(&spare_store) && slots_reserve(&spare));
 }
 
 /* A connection whose slot is in the store, or, if that is full, in memory. */
@@ -141,6 +177,7 @@ static struct connection *connection_take(uint32_t record)
 					      : &connection->slot->received_bytes;
 	connection->slot_index = index;
 	connection->spare = is_spare;
+	connection->pending = &slots->pendings[index];
 	return connection;
 }
 
@@ -175,6 +212,7 @@ void fd_opened(int fd, unsigned int kind)
 		return;
 	if (connection_of(fd))
 		fd_forget(fd);
+	watch_forget(fd);
 	atomic_store_explicit(&chunk->kinds[(unsigned int)fd % FDS_PER_CHUNK], (uint8_t)kind,
 			      memory_order_relaxed);
 }
@@ -203,6 +241,7 @@ void fd_closing(int fd)
 {
 	if (connection_of(fd))
 		fd_forget(fd);
+	watch_forget(fd);
 }
 
 void fd_range_closing(unsigned int first, unsigned int last)

@@ -22,11 +22,19 @@
 
 #include "shim/store/layout.h"
 
+struct pending;
+
 /* Why a call on the connection must look twice. */
 enum attention {
-	ATTENTION_PENDING = 1u << 0,     /* a connect is under way in the kernel, outcome unknown */
-	ATTENTION_SEND_TIMEOUT = 1u << 1 /* SO_SNDTIMEO is ours, the caller's is in send_timeout */
+	ATTENTION_PENDING = 1u << 0,      /* a connect is under way, outcome unknown */
+	ATTENTION_SEND_TIMEOUT = 1u << 1, /* SO_SNDTIMEO is ours, the caller's is in send_timeout */
+	/* Beside PENDING: */
+	ATTENTION_HELD = 1u << 2,      /* between two attempts: the socket itself tells nothing */
+	ATTENTION_SCHEDULED = 1u << 3, /* it failed before: it changes under the lock only */
+	/* Instead of PENDING: */
+	ATTENTION_FAILED = 1u << 4 /* the program is still to be told `error` */
 };
+#define ATTENTION_CONNECT (ATTENTION_PENDING | ATTENTION_FAILED)
 
 /* What is known of an fd since socket(); cleared when the number is used anew. */
 enum fd_kind {
@@ -62,7 +70,9 @@ struct connection {
 	_Atomic uint8_t nonblocking; /* as it was at connect() */
 	_Atomic uint8_t spare;       /* its slot is memory of our own: the disk is full */
 	_Atomic uint8_t reported; /* connect() itself has returned success: the next says EISCONN */
-	uint8_t reserved[36];
+	_Atomic int32_t error;    /* of a connect that failed and was not asked about yet */
+	struct pending *_Atomic pending; /* its own, for when it is one */
+	uint8_t reserved[24];
 };
 _Static_assert(sizeof(struct connection) == 128, "two cache lines a connection");
 
@@ -106,6 +116,30 @@ bool connections_attach(void);
  */
 struct connection *connection_open(int fd, uint32_t record, int rule, int32_t owner);
 
+/*
+ * A connect of this process's own that is pending, or failed and was not asked
+ * about. No system call: a forked child, to which its parent's are none of its
+ * business, is told by memory that the kernel has emptied.
+ */
+bool connection_is_pending(const struct connection *connection);
+
+/* Each that was ever used, NULL past the last: for slow paths. */
+struct connection *connection_at(uint32_t index);
+
+/* The next higher fd that stands for it, -1 if there is none. Goes through all fds. */
+int connection_fd_next(const struct connection *connection, int fd);
+
+static inline void attention_set(struct connection *connection, uint32_t bits)
+{
+	atomic_fetch_or_explicit(&connection->attention, bits, memory_order_acq_rel);
+}
+
+/* What was set before. */
+static inline uint32_t attention_clear(struct connection *connection, uint32_t bits)
+{
+	return atomic_fetch_and_explicit(&connection->attention, ~bits, memory_order_acq_rel);
+}
+
 /* True if it is this process's own and not shared memory of another (vfork). */
 bool connection_owned(const struct connection *connection);
 
@@ -116,7 +150,7 @@ void fd_opened(int fd, unsigned int kind);
 unsigned int fd_kind(int fd);
 /* O_NONBLOCK was set or cleared. */
 void fd_mode(int fd, bool nonblocking);
-/* fd is about to be closed; with its last fd the connection ends. */
+/* fd is about to be closed; with its last fd the connection ends. Its number may be a set's. */
 void fd_closing(int fd);
 void fd_range_closing(unsigned int first, unsigned int last);
 /* target has become another name of fd. */

@@ -45,6 +45,11 @@ enum engine_memory {
 /* One system call; for slow paths. owner: the pid that owns MEMORY_OWN tables, may be NULL. */
 enum engine_memory engine_memory(int32_t *owner);
 
+/* The pid that attached, 0 in a forked child that has not yet. No system call. */
+int32_t engine_owner(void);
+/* Whether this is memory of the process pid, or of its vfork child. No system call. */
+bool engine_is_owner(int32_t pid);
+
 /* Leaves in order: the process ends now. Does nothing in a child that never attached. */
 void engine_leave(void);
 

@@ -34,7 +34,7 @@ static void wait_say(const struct connection *connection, int error, uint32_t re
 }
 
 /* Sleeps until a time of CLOCK_MONOTONIC; 0, or EINTR if the program must see the signal. */
-static int sleep_until(int64_t until_ns)
+int hold_until(int64_t until_ns)
 {
 	for (;;) {
 		int64_t left = until_ns - clock_ns();
@@ -61,13 +61,13 @@ int hold(struct connection *connection, const struct operation_failure *failure,
 	int interrupted = 0;
 
 	if (!*said && say_at < until && config_get()->notice && log_on_terminal()) {
-		interrupted = sleep_until(say_at);
+		interrupted = hold_until(say_at);
 		if (!interrupted)
 			wait_say(connection, failure->error, retries, until);
 		*said = true;
 	}
 	if (!interrupted)
-		interrupted = sleep_until(until);
+		interrupted = hold_until(until);
 	operation_waited(connection, clock_ns() - began);
 	return interrupted;
 }

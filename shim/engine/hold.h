@@ -13,4 +13,7 @@
 int hold(struct connection *connection, const struct operation_failure *failure, uint32_t retries,
 	 bool *said);
 
+/* Sleeps until a time of CLOCK_MONOTONIC; 0, or EINTR if the program must see a signal. */
+int hold_until(int64_t until_ns);
+
 #endif

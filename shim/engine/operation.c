@@ -148,6 +148,13 @@ void operation_attempt_failed(struct connection *connection, int error)
 	atomic_fetch_add_explicit(&connection->slot->consecutive_failures, 1, memory_order_relaxed);
 }
 
+static void attempt_next(struct connection *connection)
+{
+	connection->attempts++;
+	atomic_store_explicit(&connection->slot->attempts, connection->attempts,
+			      memory_order_relaxed);
+}
+
 void operation_retry(struct connection *connection, const struct operation_failure *failure)
 {
 	struct line line;
@@ -161,16 +168,19 @@ void operation_retry(struct connection *connection, const struct operation_failu
 		line_add_wait(&line, failure->verdict.delay_ns);
 		log_write(LOG_INFO, &line);
 	}
-	operation_retry_at_once(connection);
+	attempt_next(connection);
+}
+
+void operation_attempt(struct connection *connection)
+{
+	store_count(connection->record, COUNTER_retries, 1);
+	store_count(connection->record, COUNTER_attempts, 1);
 }
 
 void operation_retry_at_once(struct connection *connection)
 {
-	connection->attempts++;
-	atomic_store_explicit(&connection->slot->attempts, connection->attempts,
-			      memory_order_relaxed);
-	store_count(connection->record, COUNTER_retries, 1);
-	store_count(connection->record, COUNTER_attempts, 1);
+	attempt_next(connection);
+	operation_attempt(connection);
 }
 
 void operation_waited(struct connection *connection, int64_t ns)

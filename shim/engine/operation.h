@@ -34,9 +34,11 @@ struct operation_failure {
 };
 
 void operation_attempt_failed(struct connection *connection, int error);
-/* The next attempt is about to wait for verdict.delay_ns and be made. */
+/* The next attempt waits for verdict.delay_ns from now on. */
 void operation_retry(struct connection *connection, const struct operation_failure *failure);
-/* The same for an attempt that waits for nothing and was no failure's consequence. */
+/* It is made. */
+void operation_attempt(struct connection *connection);
+/* Both, for one that waits for nothing and was no failure's consequence. */
 void operation_retry_at_once(struct connection *connection);
 /* Time that the caller was really held. */
 void operation_waited(struct connection *connection, int64_t ns);

@@ -121,19 +121,31 @@ static int handshake_begin(struct probe *probe)
 	return -1;
 }
 
-static void handshake_read(struct probe *probe, struct pollfd *waiting)
+static void handshake_read(struct probe *probe, int fd)
 {
 	int error = 0;
 	socklen_t length = sizeof(error);
 
-	if (waiting->fd < 0 || !waiting->revents)
-		return;
-	if (SYS(SYS_getsockopt, waiting->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error)
+	if (SYS(SYS_getsockopt, fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error)
 		probe->answer = PROBE_DOWN;
 	else
 		probe->answer = PROBE_UP;
-	sys_close(waiting->fd);
-	waiting->fd = -1;
+}
+
+int probe_begin(struct probe *probe)
+{
+	return is_loopback(&probe->address) && diag_ask(probe) ? -1 : handshake_begin(probe);
+}
+
+bool probe_look(struct probe *probe, int fd)
+{
+	struct pollfd waiting = { .fd = fd, .events = POLLOUT };
+	const struct timespec at_once = { 0, 0 };
+
+	if (SYS(SYS_ppoll, &waiting, 1, &at_once, NULL, 0) <= 0)
+		return false;
+	handshake_read(probe, fd);
+	return true;
 }
 
 static int64_t now_ms(void)
@@ -158,7 +170,11 @@ static void handshakes_wait(struct probe *probes, struct pollfd *waiting, unsign
 		if (!open || left < 0 || SYS(SYS_ppoll, waiting, count, &timeout, NULL, 0) <= 0)
 			break;
 		for (unsigned int i = 0; i < count; i++) {
-			handshake_read(&probes[i], &waiting[i]);
+			if (waiting[i].fd < 0 || !waiting[i].revents)
+				continue;
+			handshake_read(&probes[i], waiting[i].fd);
+			sys_close(waiting[i].fd);
+			waiting[i].fd = -1;
 			if (probes[i].answer == PROBE_UP)
 				open = false;
 		}
@@ -174,10 +190,8 @@ void probe_ask(struct probe *probes, unsigned int count, int wait_ms)
 	/* Our sockets must not be left open by a handler that jumps. */
 	sys_signals_block(&signals);
 	for (unsigned int i = 0; i < count; i++) {
-		bool told = is_loopback(&probes[i].address) && diag_ask(&probes[i]);
-
 		waiting[i].events = POLLOUT;
-		waiting[i].fd = told ? -1 : handshake_begin(&probes[i]);
+		waiting[i].fd = probe_begin(&probes[i]);
 	}
 	handshakes_wait(probes, waiting, count, wait_ms);
 	for (unsigned int i = 0; i < count; i++)

@@ -30,6 +30,14 @@ struct probe {
 /* Asks all at once and waits for at most wait_ms for all of them. */
 void probe_ask(struct probe *probes, unsigned int count, int wait_ms);
 
+/*
+ * One at a time, without waiting: -1 with the answer, or the fd of a question that
+ * is under way. probe_look() tells whether it has been answered; the fd is the
+ * caller's to close.
+ */
+int probe_begin(struct probe *probe);
+bool probe_look(struct probe *probe, int fd);
+
 #define PROBES_MAX 16
 
 #endif

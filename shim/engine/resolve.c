@@ -148,6 +148,7 @@ static int lookup_hold(struct lookup *lookup, const char *host, const char *serv
 		operation_retry(&lookup->connection, &failure);
 		place_keep(place, clock_ns() + (int64_t)failure.verdict.delay_ns + PLACE_LEASE_NS);
 		lookup_wait(lookup, &failure);
+		operation_attempt(&lookup->connection);
 		code = LIBC(getaddrinfo)(host, service, hints, result);
 		lookup->saved_errno = errno;
 	}

@@ -6,17 +6,13 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "asks.h"
 #include "engine.h"
 #include "operation.h"
+#include "pending.h"
 #include "probe.h"
 #include "shim/sys.h"
 #include "tcp.h"
-
-/*
- * Longer than nearly every round trip, shorter than the first delay. It is spent
- * only where an address does not answer at all, and there the caller is held anyway.
- */
-#define ASK_MS 300
 
 void siblings_begin(struct call *call)
 {
@@ -75,6 +71,47 @@ static socklen_t sockaddr_make(struct sockaddr_storage *storage, const struct na
 	return sizeof(v4);
 }
 
+/* What was learned is remembered. True if it is up. */
+static bool answer_note(struct call *call, uint32_t index, bool is_up)
+{
+	name_answer_set(&call->name, index, ntohs(call_port(call)), is_up ? ANSWER_UP : ANSWER_DOWN,
+			clock_ns());
+	return is_up;
+}
+
+/* Asks for as long as a round trip may take. */
+static uint32_t bits_up_waiting(struct call *call, struct probe *probes, const uint32_t *which,
+				unsigned int count)
+{
+	uint32_t up = 0;
+
+	probe_ask(probes, count, (int)(ASK_NS / 1000000));
+	for (unsigned int i = 0; i < count; i++)
+		if (probes[i].answer != PROBE_SILENT &&
+		    answer_note(call, which[i], probes[i].answer == PROBE_UP))
+			up |= 1u << which[i];
+	return up;
+}
+
+/* What is known by now; sets call->asking while answers are open. */
+static uint32_t bits_up_now(struct call *call, const struct probe *probes, const uint32_t *which,
+			    unsigned int count)
+{
+	uint32_t up = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		enum ask_answer answer = ask_address(&probes[i].address, probes[i].length);
+
+		if (answer == ASK_OPEN)
+			call->asking = true;
+		else if (answer != ASK_SILENT && answer_note(call, which[i], answer == ASK_UP))
+			up |= 1u << which[i];
+	}
+	if (up)
+		call->asking = false;
+	return up;
+}
+
 /* Bits of those among `asked` that answer; what was learned a moment ago is believed. */
 static uint32_t bits_up(struct call *call, uint32_t asked)
 {
@@ -103,22 +140,13 @@ static uint32_t bits_up(struct call *call, uint32_t asked)
 	}
 	if (up || !count)
 		return up;
-	probe_ask(probes, count, ASK_MS);
-	now = clock_ns();
-	for (unsigned int i = 0; i < count; i++) {
-		if (probes[i].answer == PROBE_SILENT)
-			continue;
-		name_answer_set(&call->name, which[i], ntohs(port),
-				probes[i].answer == PROBE_UP ? ANSWER_UP : ANSWER_DOWN, now);
-		if (probes[i].answer == PROBE_UP)
-			up |= 1u << which[i];
-	}
-	return up;
+	return call->impatient ? bits_up_now(call, probes, which, count)
+			       : bits_up_waiting(call, probes, which, count);
 }
 
 enum policy_sibling siblings_ask(struct call *call, int error, bool *behind)
 {
-	uint32_t ahead = bits_ahead(call), up;
+	uint32_t ahead = bits_ahead(call), others, up;
 	bool walk = call->settings->connect.siblings == SIBLINGS_WALK;
 
 	*behind = false;
@@ -128,7 +156,11 @@ enum policy_sibling siblings_ask(struct call *call, int error, bool *behind)
 		return SIBLING_SPENT;
 	if (ahead && (walk || error_is_no_route(error)))
 		return SIBLING_UNTRIED;
-	up = bits_up(call, bits_all(call) & ~(1u << call->index));
+	/* Those that the program is trying by itself right now need no help. */
+	others = bits_all(call) & ~(1u << call->index);
+	if (call->impatient)
+		others &= ~pending_live(call);
+	up = bits_up(call, others);
 	if (up & ahead)
 		return SIBLING_AHEAD;
 	*behind = up != 0 && !call->immovable;
@@ -275,22 +307,38 @@ static bool move_plan(const struct call *call, struct move *move)
 	return true;
 }
 
-bool siblings_take_over(struct call *call, int *error)
+bool siblings_move(struct call *call, struct sockaddr_storage *peer, socklen_t *length)
 {
 	struct move move;
 
 	if (!move_plan(call, &move) ||
 	    (move.replaced && !socket_replace(call, move.peer.ss_family)))
 		return false;
-	operation_retry_at_once(call->connection);
-	*error = attempt_at(call, (const struct sockaddr *)&move.peer, move.length);
-	if (!*error) {
-		store_count(call->connection->record, COUNTER_failovers, 1);
-		return true;
-	}
-	name_answer_set(&call->name, call->other, ntohs(call_port(call)), ANSWER_DOWN, clock_ns());
-	/* Back to where the program wanted to go. */
-	if (move.replaced || (move.mapped && !is_mapped(call->peer)))
+	call->unfit = move.replaced || (move.mapped && !is_mapped(call->peer));
+	*peer = move.peer;
+	*length = move.length;
+	return true;
+}
+
+void siblings_move_back(struct call *call)
+{
+	answer_note(call, call->other, false);
+	if (call->unfit)
 		socket_replace(call, call->peer->sa_family);
+}
+
+bool siblings_take_over(struct call *call, int *error)
+{
+	struct sockaddr_storage peer;
+	socklen_t length;
+
+	if (!siblings_move(call, &peer, &length))
+		return false;
+	operation_retry_at_once(call->connection);
+	*error = attempt_at(call, (const struct sockaddr *)&peer, length);
+	if (*error)
+		siblings_move_back(call);
+	else
+		store_count(call->connection->record, COUNTER_failovers, 1);
 	return true;
 }

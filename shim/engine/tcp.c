@@ -38,16 +38,22 @@ bool tcp_is_connecting(int fd)
 	return tcp_state(fd) == TCP_SYN_SENT;
 }
 
+int socket_error(int fd)
+{
+	int error = 0;
+
+	return option_get(fd, SOL_SOCKET, SO_ERROR, &error, sizeof(error)) ? error : 0;
+}
+
 void tcp_reset(int fd)
 {
 	const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
 	int saved_errno = errno;
 	char control[512], data[64];
-	int error;
 
 	SYS(SYS_connect, fd, &nowhere, sizeof(nowhere));
 	/* Out of SYN_SENT that leaves an ECONNRESET, which nobody caused. */
-	option_get(fd, SOL_SOCKET, SO_ERROR, &error, sizeof(error));
+	socket_error(fd);
 	for (int i = 0; i < 64; i++) {
 		struct iovec vector = { data, sizeof(data) };
 		struct msghdr message = {
@@ -81,6 +87,11 @@ bool send_timeout_get(int fd, struct timeval *timeout)
 	return option_get(fd, SOL_SOCKET, SO_SNDTIMEO, timeout, sizeof(*timeout));
 }
 
+bool receive_timeout_get(int fd, struct timeval *timeout)
+{
+	return option_get(fd, SOL_SOCKET, SO_RCVTIMEO, timeout, sizeof(*timeout));
+}
+
 void send_timeout_set(int fd, const struct timeval *timeout)
 {
 	int saved_errno = errno;
@@ -96,9 +107,15 @@ int connect_start(int fd, const struct sockaddr *peer, socklen_t length)
 	int error = 0;
 	int flags;
 
+	flags = sys_fcntl(fd, F_GETFL, 0);
+	if (flags & O_NONBLOCK) {
+		if (SYS(SYS_connect, fd, peer, length) < 0)
+			error = errno;
+		errno = saved_errno;
+		return error;
+	}
 	/* No handler may jump away while the program's flag is changed. */
 	sys_signals_block(&signals);
-	flags = sys_fcntl(fd, F_GETFL, 0);
 	sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	if (SYS(SYS_connect, fd, peer, length) < 0)
 		error = errno;

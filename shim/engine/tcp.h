@@ -16,6 +16,9 @@ bool tcp_is_connected(int fd);
 /* A connect is under way in the kernel. */
 bool tcp_is_connecting(int fd);
 
+/* SO_ERROR, which the kernel forgets by being asked; 0 if there is none. */
+int socket_error(int fd);
+
 /*
  * Makes fd ready for another connect(): leaves the old attempt, which the next
  * connect() would otherwise only report, and drains the error queue, which would
@@ -29,6 +32,9 @@ bool tcp_is_self_connected(int fd);
 /* SO_SNDTIMEO. */
 bool send_timeout_get(int fd, struct timeval *timeout);
 void send_timeout_set(int fd, const struct timeval *timeout);
+
+/* SO_RCVTIMEO. */
+bool receive_timeout_get(int fd, struct timeval *timeout);
 
 /* Begins a connect without waiting for it, whatever the mode of fd; 0 or the errno. */
 int connect_start(int fd, const struct sockaddr *peer, socklen_t length);

@@ -67,8 +67,8 @@ HOOK ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, si
 	struct connection *source = connection_of(in);
 	ssize_t result;
 
-	if (source)
-		transfer_begin(source, in);
-	result = SEND(out, LIBC(splice)(in, in_offset, out, out_offset, size, flags));
-	return source ? transfer_received(source, in, result) : result;
+	if (source && !transfer_begin(source, in, 0))
+		return -1;
+	result = SEND(out, 0, LIBC(splice)(in, in_offset, out, out_offset, size, flags));
+	return source ? transfer_received(source, result) : result;
 }

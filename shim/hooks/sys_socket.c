@@ -5,7 +5,6 @@
 #include "fortify.h"
 #include "shim/engine/connect.h"
 #include "shim/engine/engine.h"
-#include "shim/engine/tcp.h"
 #include "shim/engine/transfer.h"
 #include "shim/libc.h"
 
@@ -74,23 +73,14 @@ HOOK int connect(int fd, const struct sockaddr *peer, socklen_t length)
 	return engine_connect(fd, peer, length);
 }
 
+HOOK int shutdown(int fd, int how)
+{
+	return engine_shutdown(fd, how);
+}
+
 HOOK int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
-	struct connection *connection = connection_of(fd);
-	int result;
-
-	if (!connection || !connection->attention)
-		return LIBC(getsockopt)(fd, level, name, value, length);
-	engine_attend(connection, fd);
-	result = LIBC(getsockopt)(fd, level, name, value, length);
-	if (result == 0 && level == SOL_SOCKET && name == SO_ERROR && *length >= sizeof(int) &&
-	    connection->attention & ATTENTION_PENDING) {
-		int error = *(const int *)value;
-
-		if (error || tcp_is_connected(fd))
-			engine_settle(connection, fd, error);
-	}
-	return result;
+	return engine_getsockopt(fd, level, name, value, length);
 }
 
 HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
@@ -98,32 +88,33 @@ HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t le
 	struct connection *connection = connection_of(fd);
 
 	if (connection)
-		transfer_begin(connection, fd);
+		engine_attend(connection, fd);
 	return LIBC(setsockopt)(fd, level, name, value, length);
 }
 
 HOOK ssize_t send(int fd, const void *data, size_t size, int flags)
 {
-	return SEND(fd, LIBC(send)(fd, data, size, flags));
+	return SEND(fd, flags, LIBC(send)(fd, data, size, flags));
 }
 
 HOOK ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *peer,
 		    socklen_t length)
 {
-	return SEND(fd, LIBC(sendto)(fd, data, size, flags, peer, length));
+	return SEND(fd, flags, LIBC(sendto)(fd, data, size, flags, peer, length));
 }
 
 HOOK ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-	return SEND(fd, LIBC(sendmsg)(fd, message, flags));
+	return SEND(fd, flags, LIBC(sendmsg)(fd, message, flags));
 }
 
 /* Counts messages, not bytes: the first `result` of them were moved. */
-static void messages_count(_Atomic uint64_t *counter, const struct mmsghdr *messages, int result)
+static void messages_count(_Atomic uint64_t *counter, const struct mmsghdr *messages,
+			   ssize_t result)
 {
 	uint64_t bytes = 0;
 
-	for (int i = 0; i < result; i++)
+	for (ssize_t i = 0; i < result; i++)
 		bytes += messages[i].msg_len;
 	if (bytes)
 		atomic_fetch_add_explicit(counter, bytes, memory_order_relaxed);
@@ -132,15 +123,17 @@ static void messages_count(_Atomic uint64_t *counter, const struct mmsghdr *mess
 HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
 {
 	struct connection *connection = connection_of(fd);
-	int result;
+	ssize_t result;
 
 	if (!connection)
 		return LIBC(sendmmsg)(fd, messages, count, flags);
-	transfer_begin(connection, fd);
-	result = LIBC(sendmmsg)(fd, messages, count, flags);
+	do
+		result = transfer_begin(connection, fd, flags)
+				 ? LIBC(sendmmsg)(fd, messages, count, flags)
+				 : -1;
+	while (transfer_end(connection, fd, flags, &result));
 	messages_count(connection->sent_bytes, messages, result);
-	transfer_end(connection, fd, result);
-	return result;
+	return (int)result;
 }
 
 /* Bytes that stay in the queue, and those of the error queue, are not received. */
@@ -152,51 +145,54 @@ static bool only_looks(int flags)
 HOOK ssize_t recv(int fd, void *data, size_t size, int flags)
 {
 	if (only_looks(flags))
-		return LIBC(recv)(fd, data, size, flags);
-	return RECEIVE(fd, LIBC(recv)(fd, data, size, flags));
+		return LOOK(fd, flags, LIBC(recv)(fd, data, size, flags));
+	return RECEIVE(fd, flags, LIBC(recv)(fd, data, size, flags));
 }
 
 HOOK ssize_t __recv_chk(int fd, void *data, size_t size, size_t room, int flags)
 {
 	if (only_looks(flags))
-		return LIBC(__recv_chk)(fd, data, size, room, flags);
-	return RECEIVE(fd, LIBC(__recv_chk)(fd, data, size, room, flags));
+		return LOOK(fd, flags, LIBC(__recv_chk)(fd, data, size, room, flags));
+	return RECEIVE(fd, flags, LIBC(__recv_chk)(fd, data, size, room, flags));
 }
 
 HOOK ssize_t recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *peer,
 		      socklen_t *length)
 {
 	if (only_looks(flags))
-		return LIBC(recvfrom)(fd, data, size, flags, peer, length);
-	return RECEIVE(fd, LIBC(recvfrom)(fd, data, size, flags, peer, length));
+		return LOOK(fd, flags, LIBC(recvfrom)(fd, data, size, flags, peer, length));
+	return RECEIVE(fd, flags, LIBC(recvfrom)(fd, data, size, flags, peer, length));
 }
 
 HOOK ssize_t __recvfrom_chk(int fd, void *data, size_t size, size_t room, int flags,
 			    struct sockaddr *peer, socklen_t *length)
 {
 	if (only_looks(flags))
-		return LIBC(__recvfrom_chk)(fd, data, size, room, flags, peer, length);
-	return RECEIVE(fd, LIBC(__recvfrom_chk)(fd, data, size, room, flags, peer, length));
+		return LOOK(fd, flags,
+			    LIBC(__recvfrom_chk)(fd, data, size, room, flags, peer, length));
+	return RECEIVE(fd, flags, LIBC(__recvfrom_chk)(fd, data, size, room, flags, peer, length));
 }
 
 HOOK ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
 	if (only_looks(flags))
-		return LIBC(recvmsg)(fd, message, flags);
-	return RECEIVE(fd, LIBC(recvmsg)(fd, message, flags));
+		return LOOK(fd, flags, LIBC(recvmsg)(fd, message, flags));
+	return RECEIVE(fd, flags, LIBC(recvmsg)(fd, message, flags));
 }
 
 HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags,
 		  struct timespec *timeout)
 {
 	struct connection *connection = connection_of(fd);
-	int result;
+	ssize_t result;
 
 	if (!connection || only_looks(flags))
 		return LIBC(recvmmsg)(fd, messages, count, flags, timeout);
-	transfer_begin(connection, fd);
-	result = LIBC(recvmmsg)(fd, messages, count, flags, timeout);
+	do
+		result = transfer_begin(connection, fd, flags)
+				 ? LIBC(recvmmsg)(fd, messages, count, flags, timeout)
+				 : -1;
+	while (transfer_end(connection, fd, flags, &result));
 	messages_count(connection->received_bytes, messages, result);
-	transfer_end(connection, fd, result);
-	return result;
+	return (int)result;
 }

@@ -5,30 +5,30 @@
 
 HOOK ssize_t readv(int fd, const struct iovec *vector, int count)
 {
-	return RECEIVE(fd, LIBC(readv)(fd, vector, count));
+	return RECEIVE(fd, 0, LIBC(readv)(fd, vector, count));
 }
 
 HOOK ssize_t writev(int fd, const struct iovec *vector, int count)
 {
-	return SEND(fd, LIBC(writev)(fd, vector, count));
+	return SEND(fd, 0, LIBC(writev)(fd, vector, count));
 }
 
 HOOK ssize_t preadv2(int fd, const struct iovec *vector, int count, off_t offset, int flags)
 {
-	return RECEIVE(fd, LIBC(preadv2)(fd, vector, count, offset, flags));
+	return RECEIVE(fd, 0, LIBC(preadv2)(fd, vector, count, offset, flags));
 }
 
 HOOK ssize_t pwritev2(int fd, const struct iovec *vector, int count, off_t offset, int flags)
 {
-	return SEND(fd, LIBC(pwritev2)(fd, vector, count, offset, flags));
+	return SEND(fd, 0, LIBC(pwritev2)(fd, vector, count, offset, flags));
 }
 
 HOOK ssize_t preadv64v2(int fd, const struct iovec *vector, int count, off64_t offset, int flags)
 {
-	return RECEIVE(fd, LIBC(preadv64v2)(fd, vector, count, offset, flags));
+	return RECEIVE(fd, 0, LIBC(preadv64v2)(fd, vector, count, offset, flags));
 }
 
 HOOK ssize_t pwritev64v2(int fd, const struct iovec *vector, int count, off64_t offset, int flags)
 {
-	return SEND(fd, LIBC(pwritev64v2)(fd, vector, count, offset, flags));
+	return SEND(fd, 0, LIBC(pwritev64v2)(fd, vector, count, offset, flags));
 }

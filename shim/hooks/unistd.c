@@ -11,17 +11,17 @@
 
 HOOK ssize_t read(int fd, void *data, size_t size)
 {
-	return RECEIVE(fd, LIBC(read)(fd, data, size));
+	return RECEIVE(fd, 0, LIBC(read)(fd, data, size));
 }
 
 HOOK ssize_t __read_chk(int fd, void *data, size_t size, size_t room)
 {
-	return RECEIVE(fd, LIBC(__read_chk)(fd, data, size, room));
+	return RECEIVE(fd, 0, LIBC(__read_chk)(fd, data, size, room));
 }
 
 HOOK ssize_t write(int fd, const void *data, size_t size)
 {
-	return SEND(fd, LIBC(write)(fd, data, size));
+	return SEND(fd, 0, LIBC(write)(fd, data, size));
 }
 
 HOOK int close(int fd)

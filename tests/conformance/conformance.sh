@@ -32,12 +32,21 @@ ask() {
 	mv "$work/now" "$work/$run"
 }
 
-# compare RUN REFERENCE: a test for each state.
+# Where failures are held, a connect that does not block is under way instead of refused: how that
+# answers is asked elsewhere, and here nothing that begins with one.
+held_apart='-1 EINPROGRESS|refused, (non-blocking|unblocked)|EALREADY'
+
+# compare RUN REFERENCE [APART]: a test for each state. Lines that match APART are left out of
+# both, and so are states whose name does.
 compare() {
 	local reference given name
 	for reference in "$work/$2"/*/answers; do
 		given=$work/$1/${reference#"$work/$2/"}
 		name="$1: $(head -n 1 "$reference")"
+		if [ -n "${3:-}" ]; then
+			! grep -qE -e "$3" <<<"$name" || continue
+			apart "$reference" "$given" "$3"
+		fi
 		if grep -q '^SKIP' "$reference"; then
 			skip "$name" "$(sed -n 's/^SKIP //p' "$reference")"
 		elif [[ $(tail -n 1 "$reference") != 'the end -> lowest free fd +0' ]]; then
@@ -51,6 +60,18 @@ compare() {
 	done
 }
 
+# apart REFERENCE GIVEN PATTERN: leaves the questions out of both whose answer matches in either.
+apart() {
+	local questions=$TMPDIR/questions
+	grep -hE -e "$3" "$1" "$2" | sed 's/ -> .*/ ->/' | sort -u >"$questions"
+	if [ -s "$questions" ]; then
+		grep -vFf "$questions" "$2" >"$2.kept"
+		mv "$2.kept" "$2"
+		grep -vFf "$questions" "$1" >"$1.kept"
+		mv "$1.kept" "$1"
+	fi
+}
+
 # counted RUN COUNTER
 counted() {
 	HOLDFAST_STATE_DIR=$TMPDIR/state-$1 stats_value "$2"
@@ -62,10 +83,10 @@ ask pass all HOLDFAST_POLICY="$pass"
 ask held all HOLDFAST_POLICY="$held"
 ask healthy healthy
 compare pass plain
-compare held plain
+at_least "$(cat "$work"/plain/*/answers | grep -c -e '->')" 10000 "questions were asked by the thousand"
+compare held plain "$held_apart"
 compare healthy plain-healthy
 
-at_least "$(cat "$work"/plain/*/answers | grep -c -e '->')" 10000 "questions were asked by the thousand"
 check "without the preload: nothing was stored" test ! -e "$TMPDIR/state-plain"
 at_least "$(counted pass operations)" 10000 "failures passed on: operations were managed"
 is "$(counted pass retries)" 0 "failures passed on: nothing was retried"

@@ -33,7 +33,6 @@ static inline void stack_left(void)
 
 #include "shim/engine/connect.h"
 #include "shim/engine/engine.h"
-#include "shim/engine/tcp.h"
 #include "shim/engine/transfer.h"
 
 /*
@@ -71,12 +70,12 @@ static inline int call_dup(int fd)
 
 static inline ssize_t call_send(int fd, const void *data, size_t size, int flags)
 {
-	return SEND(fd, syscall(SYS_sendto, fd, data, size, flags, NULL, 0));
+	return SEND(fd, flags, syscall(SYS_sendto, fd, data, size, flags, NULL, 0));
 }
 
 static inline ssize_t call_recv(int fd, void *data, size_t size, int flags)
 {
-	return RECEIVE(fd, syscall(SYS_recvfrom, fd, data, size, flags, NULL, NULL));
+	return RECEIVE(fd, flags, syscall(SYS_recvfrom, fd, data, size, flags, NULL, NULL));
 }
 
 static inline int call_setsockopt(int fd, int name, const void *value, socklen_t length)
@@ -84,24 +83,15 @@ static inline int call_setsockopt(int fd, int name, const void *value, socklen_t
 	struct connection *connection = connection_of(fd);
 
 	if (connection)
-		transfer_begin(connection, fd);
+		engine_attend(connection, fd);
 	return setsockopt(fd, SOL_SOCKET, name, value, length);
 }
 
 static inline int call_error(int fd, int *error)
 {
-	struct connection *connection = connection_of(fd);
 	socklen_t length = sizeof(*error);
-	int result;
 
-	if (!connection || !connection->attention)
-		return getsockopt(fd, SOL_SOCKET, SO_ERROR, error, &length);
-	engine_attend(connection, fd);
-	result = getsockopt(fd, SOL_SOCKET, SO_ERROR, error, &length);
-	if (result == 0 && connection->attention & ATTENTION_PENDING &&
-	    (*error || tcp_is_connected(fd)))
-		engine_settle(connection, fd, *error);
-	return result;
+	return engine_getsockopt(fd, SOL_SOCKET, SO_ERROR, error, &length);
 }
 
 static inline _Noreturn void call_exit(int status)

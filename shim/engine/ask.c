@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* Questions to one connection that are no transfers: getsockopt() and shutdown(). */
+#include <errno.h>
+#include <string.h>
+
+#include "connect.h"
+#include "pending.h"
+#include "shim/libc.h"
+
+/* SO_ERROR of a pending connect, as the kernel gave it or as it would have. */
+static void error_correct(struct connection *connection, int fd, int *error)
+{
+	if (connection->attention & ATTENTION_PENDING && *error)
+		*error = pending_look(connection, fd, *error) == OUTLOOK_FAILED
+				 ? pending_error_take(connection)
+				 : 0;
+	else if (connection->attention & ATTENTION_FAILED)
+		*error = pending_error_take(connection);
+}
+
+int engine_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+{
+	struct connection *connection = connection_of(fd);
+	int result, error;
+
+	if (__builtin_expect(!connection || !connection->attention, 1))
+		return LIBC(getsockopt)(fd, level, name, value, length);
+	engine_attend(connection, fd);
+	if (level != SOL_SOCKET || name != SO_ERROR || !connection_is_pending(connection))
+		return LIBC(getsockopt)(fd, level, name, value, length);
+	pending_run();
+	result = LIBC(getsockopt)(fd, level, name, value, length);
+	if (result < 0 || *length < sizeof(error))
+		return result;
+	memcpy(&error, value, sizeof(error));
+	error_correct(connection, fd, &error);
+	memcpy(value, &error, sizeof(error));
+	return result;
+}
+
+int engine_shutdown(int fd, int how)
+{
+	struct connection *connection = connection_of(fd);
+	int result;
+
+	if (__builtin_expect(!connection || !connection->attention, 1) ||
+	    !connection_is_pending(connection))
+		return LIBC(shutdown)(fd, how);
+	pending_run();
+	if (connection->attention & ATTENTION_HELD && how >= SHUT_RD && how <= SHUT_RDWR) {
+		pending_shut(connection);
+		return 0;
+	}
+	result = LIBC(shutdown)(fd, how);
+	/* The kernel has left the attempt: what follows is between it and the program. */
+	if (result == 0 && connection->attention & ATTENTION_PENDING)
+		pending_close(connection, fd);
+	return result;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* What becomes of a failed attempt, for callers that wait and for pending connects alike. */
+#include "call.h"
+#include "engine.h"
+#include "operation.h"
+#include "shim/sys.h"
+#include "siblings.h"
+#include "tcp.h"
+
+int64_t call_elapsed(const struct call *call)
+{
+	int64_t elapsed = clock_ns() - call->connection->began_ns;
+
+	return elapsed > 0 ? elapsed : 0;
+}
+
+bool call_is_current(const struct call *call)
+{
+	return operation_ticket(call->connection) == call->ticket && call->cookie &&
+	       socket_cookie(call->fd) == call->cookie;
+}
+
+uint64_t random_draw(void)
+{
+	uint64_t random;
+
+	if (sys_getrandom(&random, sizeof(random)) != sizeof(random))
+		random = (uint64_t)clock_ns() * UINT64_C(0x9e3779b97f4a7c15);
+	return random;
+}
+
+void failure_decide(struct call *call, int error, struct operation_failure *failure)
+{
+	struct connection *connection = call->connection;
+	struct policy_situation situation = {
+		.operation = OPERATION_CONNECT,
+		.error = error,
+		.attempt = connection->attempts,
+		.previous_delay_ns = call->previous_delay_ns,
+		.elapsed_ns = (uint64_t)call_elapsed(call),
+		.random = random_draw(),
+	};
+
+	failure->error = error;
+	failure->category = policy_classify(call->settings, call->peer->sa_family, error);
+	failure->decision = call->settings->strategies[failure->category].decision;
+	situation.category = (uint8_t)failure->category;
+	/* Asked only where the answer can matter. */
+	if (call->named && failure->decision != DECISION_NONE)
+		situation.sibling = (uint8_t)siblings_ask(call, error, &situation.other_endpoint);
+	failure->verdict = policy_decide(engine.policy, connection->rule, &situation);
+}
+
+/* Passed on, or given up. */
+void failure_end(struct call *call, const struct operation_failure *failure)
+{
+	if (call->named && failure->verdict.action == VERDICT_GIVE_UP)
+		name_walk_spend(&call->name);
+	operation_fail(call->connection, call->ticket, failure);
+}
+
+/*
+ * Another address has come up while this one was held. A program that knows only
+ * this one would fail now, though the server may just be opening its addresses
+ * one by one: this one gets a moment and a last attempt.
+ */
+#define GRACE_NS UINT64_C(50000000)
+
+void failure_grace(struct call *call, struct operation_failure *failure)
+{
+	if (failure->verdict.cause != CAUSE_FALLBACK || call->graced ||
+	    call->connection->attempts == 1)
+		return;
+	call->graced = true;
+	failure->verdict = (struct policy_verdict){ GRACE_NS, VERDICT_RETRY_AFTER, CAUSE_NONE };
+}

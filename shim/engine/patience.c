@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "patience.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/single_threaded.h>
+
+#include "call.h"
+#include "engine.h"
+#include "operation.h"
+#include "pending.h"
+#include "shim/sys.h"
+
+#define MS_NS INT64_C(1000000)
+/* The coarse clock is behind by less. */
+#define COARSE_NS INT64_C(4000000)
+
+int64_t wait_began(bool is_timed)
+{
+	/* Alone, nobody but a signal handler can make anything pending meanwhile. */
+	if (!is_timed || __libc_single_threaded)
+		return 0;
+	return clock_coarse_ns() + COARSE_NS;
+}
+
+int64_t wait_until_ms(int64_t began_ns, int timeout_ms)
+{
+	if (timeout_ms < 0)
+		return WAIT_FOREVER;
+	return (began_ns ? began_ns : clock_ns()) + timeout_ms * MS_NS;
+}
+
+int64_t wait_until(int64_t began_ns, const struct timespec *timeout)
+{
+	if (!timeout || timeout->tv_sec > INT32_MAX)
+		return WAIT_FOREVER;
+	return (began_ns ? began_ns : clock_ns()) + timeout->tv_sec * SECOND_NS + timeout->tv_nsec;
+}
+
+bool wait_is_over(int64_t until_ns)
+{
+	return until_ns != WAIT_FOREVER && clock_ns() >= until_ns;
+}
+
+int64_t wait_left_ns(int64_t until_ns)
+{
+	int64_t left = until_ns == WAIT_FOREVER ? WAIT_FOREVER : until_ns - clock_ns();
+
+	return left > 0 ? left : 0;
+}
+
+static int64_t until_next(int64_t until_ns)
+{
+	int64_t due = pending_run();
+
+	return due < until_ns ? due : until_ns;
+}
+
+/* A year, so that no conversion overflows. */
+#define LONG_NS (INT64_C(365) * 86400 * SECOND_NS)
+
+struct timespec wait_next(int64_t until_ns)
+{
+	int64_t left = wait_left_ns(until_next(until_ns));
+
+	if (left > LONG_NS)
+		left = LONG_NS;
+	return (struct timespec){ left / SECOND_NS, left % SECOND_NS };
+}
+
+int wait_next_ms(int64_t until_ns)
+{
+	int64_t left = wait_left_ns(until_next(until_ns));
+
+	if (left == WAIT_FOREVER)
+		return -1;
+	left = (left + MS_NS - 1) / MS_NS;
+	return left > INT32_MAX ? INT32_MAX : (int)left;
+}
+
+/* ---- who waits ----------------------------------------------------------------------- */
+
+#define WAITERS 256
+
+struct waiter {
+	_Alignas(64) _Atomic int32_t thread; /* 0: free */
+	_Atomic int32_t process;             /* 0: before it attached */
+	_Atomic int64_t until_ns;            /* 0: does not wait */
+};
+
+static struct waiter waiters[WAITERS];
+static struct waiter nobody; /* for threads beyond those */
+static _Thread_local struct waiter *own __attribute__((tls_model("initial-exec")));
+
+static bool thread_lives(int32_t thread)
+{
+	int saved_errno = errno;
+	bool lives = SYS(SYS_tgkill, sys_getpid(), thread, 0) == 0;
+
+	errno = saved_errno;
+	return lives;
+}
+
+static __attribute__((noinline, cold)) struct waiter *waiter_claim(void)
+{
+	int32_t thread = (int32_t)SYS(SYS_gettid);
+	struct waiter *claimed = &nobody;
+
+	for (int round = 0; round < 2 && claimed == &nobody; round++)
+		for (int i = 0; i < WAITERS && claimed == &nobody; i++) {
+			int32_t holder = waiters[i].thread;
+
+			/* The dead are looked for only when nothing is free. */
+			if (holder && (round == 0 || thread_lives(holder)))
+				continue;
+			if (atomic_compare_exchange_strong(&waiters[i].thread, &holder, thread))
+				claimed = &waiters[i];
+		}
+	claimed->process = engine_owner();
+	own = claimed;
+	return claimed;
+}
+
+void waiter_set(int64_t until_ns)
+{
+	struct waiter *waiter = own;
+
+	/* A forked child's copy names a thread of its parent. */
+	if (__builtin_expect(!waiter || waiter->process != engine_owner(), 0))
+		waiter = waiter_claim();
+	atomic_store_explicit(&waiter->until_ns, until_ns, memory_order_relaxed);
+}
+
+bool waiters_beyond(int64_t at_ns)
+{
+	for (int i = 0; i < WAITERS && waiters[i].thread; i++)
+		if (&waiters[i] != own && waiters[i].until_ns > at_ns &&
+		    thread_lives(waiters[i].thread))
+			return true;
+	return false;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connect that does not block, from connect() until the program has been told
+ * its outcome.
+ *
+ *   under way    the kernel tries; waits and questions are the kernel's
+ *   held         between two attempts: the socket is out of sight of every wait,
+ *                and every question is answered as if it were under way
+ *   connected    as the kernel says; nothing of this is left
+ *   failed       the errno is still to be told, once, by whatever asks first
+ *
+ * What is due is done in the program's own calls: whoever waits, waits no longer
+ * than until the next deadline and calls pending_run(); whoever asks, too.  Until a
+ * first attempt has failed nothing here costs a system call.
+ *
+ * Async-signal-safe; errno is kept unless said otherwise.
+ */
+#ifndef HOLDFAST_ENGINE_PENDING_H
+#define HOLDFAST_ENGINE_PENDING_H
+
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/un.h>
+
+#include "call.h"
+#include "schedule.h"
+
+enum pending_phase {
+	PHASE_UNDER_WAY,
+	PHASE_WAITING,  /* for the next attempt's time */
+	PHASE_ASKING,   /* for what another address of the name answers */
+	PHASE_FOLLOWING /* for the outcome of another's attempt at the same endpoint */
+};
+
+/*
+ * Who may look at one. It is filled outside of the lock, by the thread that connects; one
+ * that is left there by a jump may be filled again.
+ */
+enum pending_claim { CLAIM_UNUSED, CLAIM_FILLING, CLAIM_READY, CLAIM_BUSY };
+
+/* One per connection, used while it is pending. Changes under the schedule's lock. */
+struct pending {
+	struct call call;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+		struct sockaddr_un path;
+	} peer;
+	struct pending *next, *previous; /* who follows the same leader */
+	int64_t held_at_ns;
+	int64_t bound_ns; /* when the attempt under way is cut; 0: never */
+	uint32_t place;   /* in the schedule */
+	int32_t error;    /* of the last attempt */
+	uint8_t phase;
+	bool moved;             /* the attempt under way is at another address of the name */
+	_Atomic uint32_t claim; /* enum pending_claim */
+};
+
+/* What a program may be told of its connect. */
+enum outlook { OUTLOOK_UNDER_WAY, OUTLOOK_HELD, OUTLOOK_CONNECTED, OUTLOOK_FAILED };
+
+/*
+ * The call's connect is about to be made, or has been left under way: from now on
+ * it is pending. Lock-free. False if there is no memory for it.
+ */
+bool pending_begin(struct call *call);
+
+/*
+ * A call on fd showed that the attempt under way has an outcome, or asks whether:
+ * finds out, and does what the policy says of it. error: the errno that the call
+ * was told, which the socket then says no more; 0: none. Takes the lock.
+ */
+enum outlook pending_look(struct connection *connection, int fd, int error);
+
+/* A wait or a transfer showed success. Lock-free if the first attempt succeeded. */
+void pending_connected(struct connection *connection, int fd);
+
+/* Tells a failed one's errno, once: 0 if another thread was told. */
+int pending_error_take(struct connection *connection);
+
+/*
+ * Does what is due, if no other thread is at it. When something will be due next,
+ * CLOCK_MONOTONIC; INT64_MAX: nothing.
+ */
+int64_t pending_run(void);
+
+/*
+ * Waits until fd is no longer held, for a call that may block (the program has
+ * made fd blocking meanwhile). A cancellation point. until_ns: CLOCK_MONOTONIC.
+ * 0, EAGAIN at that time, or EINTR for a signal that the program must see.
+ */
+int pending_wait(struct connection *connection, int64_t until_ns);
+
+/* fd is closed, and is the connection's last: what is known of the outcome is recorded. */
+void pending_close(struct connection *connection, int fd);
+/* shutdown() of one that is held: as one under way, it is left and says ECONNRESET once. */
+void pending_shut(struct connection *connection);
+/* fd is closed, and others still stand for the connection. */
+void pending_renumber(struct connection *connection, int fd);
+
+/*
+ * Bits of the addresses of the call's name at whose port other pending connects of
+ * this process are. Under the lock.
+ */
+uint32_t pending_live(const struct call *call);
+
+/* A held one is in a set again, to wake somebody or by the program: out of it. */
+void pending_hide(struct connection *connection);
+
+/* epoll_ctl() on one that is held. False if the kernel is to be asked. */
+bool pending_control(struct connection *connection, int set, int operation, int fd,
+		     const struct epoll_event *event, int *result);
+
+/*
+ * The caller leaves its wait, and with it whoever knew of the next deadline: if
+ * another thread waits in an epoll set beyond it, it is woken by the socket that
+ * the deadline is for.
+ */
+void pending_leave(void);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* poll() and ppoll() */
+#include <errno.h>
+#include <string.h>
+
+#include "connection.h"
+#include "operation.h"
+#include "patience.h"
+#include "pending.h"
+#include "shim/libc.h"
+#include "shim/sys.h"
+#include "wait.h"
+
+/* ---- without what is held ------------------------------------------------------------- */
+
+#define FEW 256
+
+/*
+ * The program's array must not be changed, since a jump would leave it so; a
+ * large copy is kept for the thread's next one.
+ */
+static _Thread_local struct pollfd *large __attribute__((tls_model("initial-exec")));
+static _Thread_local nfds_t large_count __attribute__((tls_model("initial-exec")));
+
+static struct pollfd *large_get(nfds_t count)
+{
+	int saved_errno = errno;
+
+	if (count > large_count) {
+		struct pollfd *made = sys_mmap(NULL, count * sizeof(*made), PROT_READ | PROT_WRITE,
+					       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (made == MAP_FAILED)
+			return NULL;
+		if (large)
+			sys_munmap(large, large_count * sizeof(*large));
+		large = made;
+		large_count = count;
+	}
+	errno = saved_errno;
+	return large;
+}
+
+static bool is_held(int fd)
+{
+	const struct connection *connection = fd < 0 ? NULL : connection_of(fd);
+
+	return connection && connection->attention & ATTENTION_HELD &&
+	       connection_is_pending(connection);
+}
+
+static int poll_without_held(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+			     const sigset_t *mask)
+{
+	struct pollfd few[FEW], *copy = count > FEW ? large_get(count) : few;
+	int result;
+
+	if (!copy)
+		return LIBC(ppoll)(fds, count, timeout, mask);
+	for (nfds_t i = 0; i < count; i++) {
+		copy[i] = fds[i];
+		if (is_held(fds[i].fd))
+			copy[i].fd = -1;
+	}
+	result = LIBC(ppoll)(copy, count, timeout, mask);
+	for (nfds_t i = 0; i < count && result >= 0; i++)
+		fds[i].revents = copy[i].revents;
+	return result;
+}
+
+/* ---- what was reported ------------------------------------------------------------------- */
+
+/* What the kernel says of a connect that failed and was not asked about yet. */
+#define FAILED_EVENTS (POLLIN | POLLRDNORM | POLLRDHUP | POLLOUT | POLLWRNORM)
+
+static short events_failed(short events)
+{
+	return (short)((events & FAILED_EVENTS) | POLLERR | POLLHUP);
+}
+
+static short events_correct(struct connection *connection, const struct pollfd *fd)
+{
+	if (connection->attention & ATTENTION_PENDING && fd->revents & POLLNVAL)
+		return fd->revents;
+	if (connection->attention & ATTENTION_FAILED)
+		return events_failed(fd->events);
+	if (connection->attention & ATTENTION_HELD)
+		return 0;
+	if (!(fd->revents & (POLLERR | POLLHUP))) {
+		pending_connected(connection, fd->fd);
+		return fd->revents;
+	}
+	switch (pending_look(connection, fd->fd, 0)) {
+	case OUTLOOK_FAILED:
+		return events_failed(fd->events);
+	case OUTLOOK_CONNECTED:
+		/* At another address, just now. */
+		return (short)(fd->events & fd->revents & (POLLOUT | POLLWRNORM));
+	case OUTLOOK_HELD:
+	case OUTLOOK_UNDER_WAY:
+	default:
+		return 0;
+	}
+}
+
+static int poll_correct(struct pollfd *fds, nfds_t count)
+{
+	int ready = 0;
+
+	for (nfds_t i = 0; i < count; i++) {
+		struct connection *connection;
+
+		if (!fds[i].revents)
+			continue;
+		connection = connection_of(fds[i].fd);
+		if (connection && connection_is_pending(connection))
+			fds[i].revents = events_correct(connection, &fds[i]);
+		ready += fds[i].revents != 0;
+	}
+	return ready;
+}
+
+/* ---- the wait ------------------------------------------------------------------------------- */
+
+/* result: of a real call that was made already; 0: none was. */
+static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t count,
+						      int64_t until_ns, const sigset_t *mask,
+						      int result)
+{
+	bool called = result > 0;
+
+	for (;;) {
+		struct timespec next;
+
+		if (result > 0)
+			result = poll_correct(fds, count);
+		if (result || (called && wait_is_over(until_ns)))
+			break;
+		next = wait_next(until_ns);
+		result = pending_any_held() ? poll_without_held(fds, count, &next, mask)
+					    : LIBC(ppoll)(fds, count, &next, mask);
+		called = true;
+	}
+	pending_leave();
+	return result;
+}
+
+int engine_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	bool pending = pending_any();
+	int64_t began = 0;
+	int result = 0;
+
+	if (!pending || !pending_any_due()) {
+		began = pending ? clock_ns() : wait_began(timeout_ms > 0);
+		result = LIBC(poll)(fds, count, timeout_ms);
+		if (result <= 0 || !pending_any())
+			return result;
+	}
+	return poll_serve(fds, count, wait_until_ms(began, timeout_ms), NULL, result);
+}
+
+int engine_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+		 const sigset_t *mask)
+{
+	bool pending = pending_any();
+	int64_t began = 0;
+	int result = 0;
+
+	if (!pending || !pending_any_due()) {
+		began = pending ? clock_ns() : wait_began(timeout != NULL);
+		result = LIBC(ppoll)(fds, count, timeout, mask);
+		if (result <= 0 || !pending_any())
+			return result;
+	}
+	return poll_serve(fds, count, wait_until(began, timeout), mask, result);
+}

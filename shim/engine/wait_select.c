@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/* select() and pselect() */
+#include <errno.h>
+#include <string.h>
+#include <sys/single_threaded.h>
+
+#include "call.h"
+#include "connection.h"
+#include "operation.h"
+#include "patience.h"
+#include "pending.h"
+#include "shim/libc.h"
+#include "shim/sys.h"
+#include "tcp.h"
+#include "wait.h"
+
+/* Sets are words to the kernel. For larger ones than fd_set nothing is held. */
+#define WORD_BITS 64
+#define FEW_WORDS (FD_SETSIZE / WORD_BITS)
+
+enum { READ, WRITE, EXCEPT, SETS };
+
+/* What the program passed, which the real call overwrites. */
+struct selection {
+	uint64_t *sets[SETS];
+	int count;
+	unsigned int words;
+	uint64_t *saved; /* SETS * words of them */
+};
+
+static unsigned int words_of(int count)
+{
+	return (unsigned int)(count + WORD_BITS - 1) / WORD_BITS;
+}
+
+static void selection_save(struct selection *selection, uint64_t *room)
+{
+	selection->saved = room;
+	for (int set = 0; set < SETS; set++)
+		for (unsigned int i = 0; selection->sets[set] && i < selection->words; i++)
+			room[(unsigned int)set * selection->words + i] = selection->sets[set][i];
+}
+
+static void selection_restore(const struct selection *selection)
+{
+	for (int set = 0; set < SETS; set++)
+		for (unsigned int i = 0; selection->sets[set] && i < selection->words; i++)
+			selection->sets[set][i] =
+				selection->saved[(unsigned int)set * selection->words + i];
+}
+
+static uint64_t word_any(const struct selection *selection, unsigned int i)
+{
+	uint64_t any = 0;
+
+	for (int set = 0; set < SETS; set++)
+		if (selection->sets[set])
+			any |= selection->sets[set][i];
+	/* What lies beyond count is none of the kernel's business. */
+	if ((i + 1) * WORD_BITS > (unsigned int)selection->count && selection->count % WORD_BITS)
+		any &= (UINT64_C(1) << selection->count % WORD_BITS) - 1;
+	return any;
+}
+
+static void fd_remove(const struct selection *selection, int fd)
+{
+	for (int set = 0; set < SETS; set++)
+		if (selection->sets[set])
+			selection->sets[set][fd / WORD_BITS] &= ~(UINT64_C(1) << fd % WORD_BITS);
+}
+
+/* Calls visit for every fd that is in any of the sets and stands for a pending connect. */
+static void pending_each(const struct selection *selection,
+			 void (*visit)(const struct selection *selection,
+				       struct connection *connection, int fd))
+{
+	for (unsigned int i = 0; i < selection->words; i++) {
+		uint64_t any = word_any(selection, i);
+
+		for (; any; any &= any - 1) {
+			int fd = (int)i * WORD_BITS + __builtin_ctzll(any);
+			struct connection *connection = connection_of(fd);
+
+			if (connection && connection_is_pending(connection))
+				visit(selection, connection, fd);
+		}
+	}
+}
+
+static void held_remove(const struct selection *selection, struct connection *connection, int fd)
+{
+	if (connection->attention & ATTENTION_HELD)
+		fd_remove(selection, fd);
+}
+
+/* A set says of a failed connect what it says of one that succeeded: the socket is asked. */
+static void fd_correct(const struct selection *selection, struct connection *connection, int fd)
+{
+	if (connection->attention & ATTENTION_PENDING &&
+	    !(connection->attention & ATTENTION_HELD) && tcp_is_connected(fd))
+		pending_connected(connection, fd);
+	else if (pending_look(connection, fd, 0) != OUTLOOK_FAILED)
+		fd_remove(selection, fd);
+}
+
+static int selection_count(const struct selection *selection)
+{
+	int ready = 0;
+
+	for (int set = 0; set < SETS; set++)
+		for (unsigned int i = 0; selection->sets[set] && i < selection->words; i++) {
+			uint64_t word = selection->sets[set][i] & word_any(selection, i);
+
+			ready += __builtin_popcountll(word);
+		}
+	return ready;
+}
+
+static int select_real(const struct selection *selection, const struct timespec *timeout,
+		       const sigset_t *mask)
+{
+	return LIBC(pselect)(selection->count, (fd_set *)selection->sets[READ],
+			     (fd_set *)selection->sets[WRITE], (fd_set *)selection->sets[EXCEPT],
+			     timeout, mask);
+}
+
+/* result: of a real call that was made already; 0: none was. */
+static __attribute__((noinline, cold)) int select_serve(const struct selection *selection,
+							int64_t until_ns, const sigset_t *mask,
+							int result)
+{
+	bool called = result > 0;
+
+	for (;;) {
+		struct timespec next;
+
+		if (result > 0) {
+			pending_each(selection, fd_correct);
+			result = selection_count(selection);
+		}
+		if (result || (called && wait_is_over(until_ns)))
+			break;
+		next = wait_next(until_ns);
+		selection_restore(selection);
+		pending_each(selection, held_remove);
+		result = select_real(selection, &next, mask);
+		called = true;
+	}
+	pending_leave();
+	return result;
+}
+
+/*
+ * Saves the sets where they may be needed again. False: the call is to be made as it is,
+ * since nothing is pending and no other thread can make it so.
+ */
+static bool selection_begin(struct selection *selection, uint64_t few[SETS * FEW_WORDS],
+			    bool pending)
+{
+	if ((!pending && __libc_single_threaded) || selection->count < 0 ||
+	    selection->words > FEW_WORDS)
+		return false;
+	selection_save(selection, few);
+	return true;
+}
+
+int engine_select(int count, fd_set *read, fd_set *write, fd_set *except, struct timeval *timeout)
+{
+	struct selection selection = {
+		.sets = { (uint64_t *)read, (uint64_t *)write, (uint64_t *)except },
+		.count = count,
+		.words = words_of(count),
+	};
+	uint64_t few[SETS * FEW_WORDS];
+	bool pending = pending_any();
+	int64_t began = 0, until, left;
+	struct timespec limit = { 0, 0 };
+	int result = 0;
+
+	if (!selection_begin(&selection, few, pending))
+		return LIBC(select)(count, read, write, except, timeout);
+	if (timeout)
+		limit = (struct timespec){ timeout->tv_sec, timeout->tv_usec * 1000 };
+	if (!pending || !pending_any_due()) {
+		began = pending ? clock_ns() : wait_began(timeout != NULL);
+		result = LIBC(select)(count, read, write, except, timeout);
+		if (result <= 0 || !pending_any())
+			return result;
+	}
+	until = wait_until(began, timeout ? &limit : NULL);
+	result = select_serve(&selection, until, NULL, result);
+	/* Linux tells what is left, and some programs use it. */
+	if (timeout) {
+		left = wait_left_ns(until);
+		*timeout = (struct timeval){ left / SECOND_NS, left % SECOND_NS / 1000 };
+	}
+	return result;
+}
+
+int engine_pselect(int count, fd_set *read, fd_set *write, fd_set *except,
+		   const struct timespec *timeout, const sigset_t *mask)
+{
+	struct selection selection = {
+		.sets = { (uint64_t *)read, (uint64_t *)write, (uint64_t *)except },
+		.count = count,
+		.words = words_of(count),
+	};
+	uint64_t few[SETS * FEW_WORDS];
+	bool pending = pending_any();
+	int64_t began = 0;
+	int result = 0;
+
+	if (!selection_begin(&selection, few, pending))
+		return LIBC(pselect)(count, read, write, except, timeout, mask);
+	if (!pending || !pending_any_due()) {
+		began = pending ? clock_ns() : wait_began(timeout != NULL);
+		result = select_real(&selection, timeout, mask);
+		if (result <= 0 || !pending_any())
+			return result;
+	}
+	return select_serve(&selection, wait_until(began, timeout), mask, result);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which epoll sets watch a socket, and as what.
+ *
+ * A socket between two attempts looks connected to every set that it is
+ * registered in, and level-triggered ones would report it without end: it is taken
+ * out and put back, and so what epoll_ctl() was told is kept for every socket that
+ * may ever be connected.  An epoll event says no fd, only the data that the program
+ * chose; which socket it is about is looked up here.
+ *
+ * Recording is lock-free; taking out and putting back is done under the lock of
+ * the schedule.
+ */
+#ifndef HOLDFAST_ENGINE_WATCH_H
+#define HOLDFAST_ENGINE_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+struct connection;
+
+/* What a successful epoll_ctl(set, operation, fd, event) said. */
+void watch_note(int set, int operation, int fd, const struct epoll_event *event);
+
+/* The number fd is anybody's again: neither a watched socket nor a set. */
+void watch_forget(int fd);
+
+/*
+ * The socket that an event of a set is about: registered there with this data, and
+ * standing for a connection that `wanted` says yes to, since more than one can have
+ * the same data. -1 if there is none. Not thorough: only where it most likely is.
+ */
+int watch_find(int set, uint64_t data, bool thorough,
+	       bool (*wanted)(struct connection *connection, int fd));
+
+/* What a socket is registered for, by the fd that watch_find() gave. */
+uint32_t watch_events(int set, int fd);
+
+/* ---- under the lock ---- */
+
+/* fd is one that stands for the connection; its others are found. errno is kept. */
+void watch_take_out(struct connection *connection, int fd);
+void watch_put_back(struct connection *connection, int fd);
+
+/*
+ * epoll_ctl() on a socket that was taken out: what the program wants is noted, and
+ * the result is as if it was in. False: it is not out of that set, so ask the kernel.
+ */
+bool watch_control(int set, int operation, int fd, const struct epoll_event *event, int *result);
+
+/* In how many sets it would be put back. */
+unsigned int watch_count_out(struct connection *connection, int fd);
+
+#endif
