@@ -9,6 +9,15 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
+/* The first attempt as MSG_FASTOPEN makes it: connect and first data in one. */
+struct first_send {
+	const struct msghdr *message; /* of sendmsg(); NULL: sendto() of data */
+	const void *data;
+	size_t size;
+	int flags;
+	ssize_t result; /* out, of the first attempt */
+};
+
 struct call {
 	struct connection *connection;
 	const struct policy_settings *settings;
@@ -24,12 +33,14 @@ struct call {
 	bool immovable;  /* to another address: a duplicate shares the socket, or it is bound */
 	bool unfit;      /* moved there, the socket cannot go back: it needs another one */
 	bool impatient;  /* nobody may be kept waiting for a sibling's answer */
+	bool committed;  /* its first attempt carries data, which the kernel has: it is the only one */
 	bool asking;     /* one is being waited for: the decision has to be made again */
 	int64_t caller_limit_ns; /* CLOCK_MONOTONIC, by SO_SNDTIMEO; INT64_MAX: none */
 	uint64_t previous_delay_ns;
 	struct name name; /* that the peer's address was looked up by */
 	uint32_t index;   /* of the address */
 	uint32_t walked;  /* bits of the addresses that the program tried before this one */
+	struct first_send *send; /* NULL: connect() */
 	uint32_t other;   /* an address that answers and was walked past */
 };
 
@@ -41,6 +52,9 @@ struct operation_failure;
 uint64_t random_draw(void);
 
 int64_t call_elapsed(const struct call *call);
+
+/* Of the peer, in network byte order; 0 for AF_UNIX. */
+uint16_t call_port(const struct call *call);
 
 /* False if another thread closed the socket, and its number is perhaps another's. */
 bool call_is_current(const struct call *call);

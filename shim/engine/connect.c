@@ -14,6 +14,7 @@
 #include "siblings.h"
 #include "target.h"
 #include "tcp.h"
+#include "transfer.h"
 
 /* ---- failed attempts ------------------------------------------------------------------------ */
 
@@ -43,8 +44,8 @@ static bool outcome_is_final(struct call *call, int error)
 	call->connection->reported = !error;
 	if (!error)
 		operation_succeed(call->connection, call->ticket);
-	else
-		pending_begin(call);
+	else if (pending_begin(call) && call->settings->connect.first_attempt_bounded)
+		pending_bound(call->connection);
 	if (!error && call->named)
 		name_walk_end(&call->name);
 	return true;
@@ -227,10 +228,26 @@ static int connect_dissolve(int fd, const struct sockaddr *peer, socklen_t lengt
 	return result;
 }
 
+/* As the program makes it. */
+static int attempt_first(struct call *call, uint64_t bound_ns)
+{
+	struct first_send *send = call->send;
+
+	if (send) {
+		send->result = send->message ? LIBC(sendmsg)(call->fd, send->message, send->flags)
+					     : LIBC(sendto)(call->fd, send->data, send->size,
+							    send->flags, call->peer, call->length);
+		return send->result < 0 ? errno : 0;
+	}
+	if (bound_ns != DURATION_OFF)
+		return attempt_make(call, bound_ns);
+	return LIBC(connect)(call->fd, call->peer, call->length) < 0 ? errno : 0;
+}
+
 static int connect_managed(struct call *call, struct connection *before)
 {
 	uint64_t bound = DURATION_OFF;
-	bool connected = before && before->is_stream && !operation_ticket(before) &&
+	bool connected = before && before->is_stream && !call->send && !operation_ticket(before) &&
 			 before->slot->state == SLOT_CONNECTED;
 	struct target target;
 	int error = 0;
@@ -245,15 +262,13 @@ static int connect_managed(struct call *call, struct connection *before)
 		}
 	}
 	if (!target_find(&target, call->fd, call->peer, call->length)) {
-		if (connected)
-			return call_end(call, error);
-		fd_closing(call->fd);
-		return LIBC(connect)(call->fd, call->peer, call->length);
+		if (!connected)
+			fd_closing(call->fd);
+		return call_end(call, connected ? error : attempt_first(call, DURATION_OFF));
 	}
 	call->connection = connection_open(call->fd, target.record, target.rule, target.owner);
 	if (!call->connection)
-		return connected ? call_end(call, error)
-				 : LIBC(connect)(call->fd, call->peer, call->length);
+		return call_end(call, connected ? error : attempt_first(call, DURATION_OFF));
 	call->connection->is_stream = target.is_stream;
 	call->settings = policy_settings(engine.policy, target.rule);
 	call->ticket = operation_begin(call->connection);
@@ -267,10 +282,11 @@ static int connect_managed(struct call *call, struct connection *before)
 		bound = policy_attempt_bound(call->settings, 1, 0);
 	}
 	if (!connected)
-		error = bound == DURATION_OFF
-				? (LIBC(connect)(call->fd, call->peer, call->length) < 0 ? errno
-											 : 0)
-				: attempt_make(call, bound);
+		error = attempt_first(call, bound);
+	if (!error && call->send && !tcp_is_connected(call->fd)) {
+		pending_commit(call);
+		return 0;
+	}
 	if (__builtin_expect(error == 0, 1)) {
 		call->connection->reported = 1;
 		pending_connected(call->connection, call->fd);
@@ -302,4 +318,41 @@ int engine_connect(int fd, const struct sockaddr *peer, socklen_t length)
 	if (before && before->attention & ATTENTION_CONNECT && connection_owned(before))
 		return connect_again(before, fd, peer, length);
 	return connect_managed(&call, before);
+}
+
+/* The data, now that it is connected by an attempt without. */
+static ssize_t send_first(int fd, const struct first_send *send)
+{
+	int flags = send->flags & ~MSG_FASTOPEN;
+
+	return send->message ? SEND(fd, flags, LIBC(sendmsg)(fd, send->message, flags))
+			     : SEND(fd, flags, LIBC(send)(fd, send->data, send->size, flags));
+}
+
+ssize_t engine_send_connecting(int fd, const struct msghdr *message, const void *data, size_t size,
+			       int flags, const struct sockaddr *peer, socklen_t length)
+{
+	struct first_send send = { message, data, size, flags, -1 };
+	struct call call = {
+		.fd = fd,
+		.peer = peer,
+		.length = length,
+		.saved_errno = errno,
+		.caller_limit_ns = INT64_MAX,
+		.send = &send,
+	};
+	struct connection *before = connection_of(fd);
+	bool in_use = before && (before->attention || operation_ticket(before) ||
+				 before->slot->state == SLOT_CONNECTED);
+
+	if (!peer || length < sizeof(sa_family_t) || in_use || !target_is_ours(peer, length) ||
+	    peer->sa_family == AF_UNIX || !engine_ready())
+		return message ? SEND(fd, flags, LIBC(sendmsg)(fd, message, flags))
+			       : SEND(fd, flags, LIBC(sendto)(fd, data, size, flags, peer, length));
+	if (connect_managed(&call, before) < 0)
+		return -1;
+	if (send.result < 0)
+		return send_first(fd, &send);
+	call.connection = connection_of(fd);
+	return call.connection ? transfer_sent(call.connection, send.result) : send.result;
 }

@@ -15,6 +15,13 @@
  */
 int engine_connect(int fd, const struct sockaddr *peer, socklen_t length);
 
+/*
+ * sendto() or sendmsg() with MSG_FASTOPEN on a stream: a connect whose first attempt
+ * carries data. message: of sendmsg(), else NULL and the others are sendto()'s.
+ */
+ssize_t engine_send_connecting(int fd, const struct msghdr *message, const void *data, size_t size,
+			       int flags, const struct sockaddr *peer, socklen_t length);
+
 /* Gives the caller's SO_SNDTIMEO back, where a jump left a bounded attempt. */
 void engine_attend(struct connection *connection, int fd);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of a failed attempt, for callers that wait and for pending connects alike. */
+#include <netinet/in.h>
+#include <string.h>
+
 #include "call.h"
 #include "engine.h"
 #include "operation.h"
@@ -12,6 +15,17 @@ int64_t call_elapsed(const struct call *call)
 	int64_t elapsed = clock_ns() - call->connection->began_ns;
 
 	return elapsed > 0 ? elapsed : 0;
+}
+
+uint16_t call_port(const struct call *call)
+{
+	struct sockaddr_in peer;
+
+	if (call->peer->sa_family == AF_UNIX)
+		return 0;
+	/* The port lies at the same place in both families. */
+	memcpy(&peer, call->peer, sizeof(peer));
+	return peer.sin_port;
 }
 
 bool call_is_current(const struct call *call)

@@ -11,8 +11,7 @@
 #include "shim/sys.h"
 #include "signals.h"
 
-static void wait_say(const struct connection *connection, int error, uint32_t retries,
-		     int64_t until_ns)
+void hold_say(const struct connection *connection, int error, uint32_t retries, int64_t until_ns)
 {
 	struct line line;
 
@@ -34,6 +33,11 @@ static void wait_say(const struct connection *connection, int error, uint32_t re
 }
 
 /* Sleeps until a time of CLOCK_MONOTONIC; 0, or EINTR if the program must see the signal. */
+bool hold_is_said(void)
+{
+	return config_get()->notice && log_on_terminal();
+}
+
 int hold_until(int64_t until_ns)
 {
 	for (;;) {
@@ -60,10 +64,10 @@ int hold(struct connection *connection, const struct operation_failure *failure,
 	int64_t say_at = connection->began_ns + SECOND_NS;
 	int interrupted = 0;
 
-	if (!*said && say_at < until && config_get()->notice && log_on_terminal()) {
+	if (!*said && say_at < until && hold_is_said()) {
 		interrupted = hold_until(say_at);
 		if (!interrupted)
-			wait_say(connection, failure->error, retries, until);
+			hold_say(connection, failure->error, retries, until);
 		*said = true;
 	}
 	if (!interrupted)

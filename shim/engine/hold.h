@@ -13,6 +13,10 @@
 int hold(struct connection *connection, const struct operation_failure *failure, uint32_t retries,
 	 bool *said);
 
+/* Tells the terminal, if `holdfast run` asked for that, what is waited for until when. */
+void hold_say(const struct connection *connection, int error, uint32_t retries, int64_t until_ns);
+bool hold_is_said(void);
+
 /* Sleeps until a time of CLOCK_MONOTONIC; 0, or EINTR if the program must see a signal. */
 int hold_until(int64_t until_ns);
 

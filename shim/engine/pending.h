@@ -66,6 +66,12 @@ enum outlook { OUTLOOK_UNDER_WAY, OUTLOOK_HELD, OUTLOOK_CONNECTED, OUTLOOK_FAILE
  */
 bool pending_begin(struct call *call);
 
+/* Its first attempt is cut short where the policy says so, too. */
+void pending_bound(struct connection *connection);
+
+/* The same as pending_begin(), for an attempt whose data the kernel has taken already. */
+void pending_commit(struct call *call);
+
 /*
  * A call on fd showed that the attempt under way has an outcome, or asks whether:
  * finds out, and does what the policy says of it. error: the errno that the call

@@ -44,15 +44,6 @@ static uint32_t bits_ahead(const struct call *call)
 	return bits_all(call) & ~(call->walked | 1u << call->index);
 }
 
-static in_port_t call_port(const struct call *call)
-{
-	struct sockaddr_in peer;
-
-	/* The port lies at the same place in both families. */
-	memcpy(&peer, call->peer, sizeof(peer));
-	return peer.sin_port;
-}
-
 static socklen_t sockaddr_make(struct sockaddr_storage *storage, const struct name_address *address,
 			       in_port_t port, bool mapped)
 {

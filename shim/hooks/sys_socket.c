@@ -100,11 +100,16 @@ HOOK ssize_t send(int fd, const void *data, size_t size, int flags)
 HOOK ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *peer,
 		    socklen_t length)
 {
+	if (__builtin_expect(flags & MSG_FASTOPEN, 0) && fd_kind(fd) & FD_STREAM)
+		return engine_send_connecting(fd, NULL, data, size, flags, peer, length);
 	return SEND(fd, flags, LIBC(sendto)(fd, data, size, flags, peer, length));
 }
 
 HOOK ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
+	if (__builtin_expect(flags & MSG_FASTOPEN, 0) && fd_kind(fd) & FD_STREAM && message)
+		return engine_send_connecting(fd, message, NULL, 0, flags, message->msg_name,
+					      message->msg_namelen);
 	return SEND(fd, flags, LIBC(sendmsg)(fd, message, flags));
 }
 

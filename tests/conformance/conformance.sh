@@ -34,7 +34,7 @@ ask() {
 
 # Where failures are held, a connect that does not block is under way instead of refused: how that
 # answers is asked elsewhere, and here nothing that begins with one.
-held_apart='-1 EINPROGRESS|refused, (non-blocking|unblocked)|EALREADY'
+held_apart='-1 EINPROGRESS|refused, (non-blocking|unblocked)|backlog full|EALREADY'
 
 # compare RUN REFERENCE [APART]: a test for each state. Lines that match APART are left out of
 # both, and so are states whose name does.

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/* Pending connects: the next attempt, its outcome, and what the policy says of a failure. */
+#include <errno.h>
+
+#include "engine.h"
+#include "hold.h"
+#include "leader.h"
+#include "pending_state.h"
+#include "shim/sys.h"
+#include "siblings.h"
+#include "tcp.h"
+
+/* Served at once under one hold of the lock, about a millisecond's worth. */
+#define SERVED_AT_ONCE 64
+/* How often a sibling's answer is looked for. */
+#define ASK_TICK_NS TICK_NS
+
+static void attempt_failed(struct pending *pending, int error);
+
+/* ---- attempts -------------------------------------------------------------------------------- */
+
+static void held_until(struct pending *pending, enum pending_phase phase, int64_t at_ns)
+{
+	pending->phase = (uint8_t)phase;
+	pending->bound_ns = 0;
+	state_hide(pending);
+	if (phase == PHASE_FOLLOWING)
+		schedule_remove(pending);
+	else
+		schedule_set(pending, at_ns);
+}
+
+void serve_under_way(struct pending *pending)
+{
+	struct connection *connection = connection_behind(pending);
+	struct call *call = &pending->call;
+	uint64_t bound = policy_attempt_bound(call->settings, connection->attempts,
+					      (uint64_t)call_elapsed(call));
+
+	pending->phase = PHASE_UNDER_WAY;
+	if (bound != DURATION_OFF) {
+		pending->bound_ns = clock_ns() + (int64_t)bound;
+		schedule_set(pending, pending->bound_ns);
+	}
+	if (!pending->moved)
+		leader_begin(pending);
+	state_show(pending, ATTENTION_SCHEDULED, 0);
+}
+
+int outcome_find(const struct pending *pending)
+{
+	int fd = pending->call.fd, error;
+
+	if (pending->peer.any.sa_family == AF_UNIX)
+		return EINPROGRESS;
+	if (tcp_is_connected(fd))
+		return 0;
+	/* An ICMP error can be told while the kernel goes on trying. */
+	error = socket_error(fd);
+	if (error)
+		return error;
+	return tcp_is_connecting(fd) ? EINPROGRESS : ECONNABORTED;
+}
+
+/* The kernel says so only of connections that it had made: that is no failed attempt. */
+static bool error_is_a_loss(const struct pending *pending, int error)
+{
+	return pending->peer.any.sa_family != AF_UNIX && (error == ECONNRESET || error == EPIPE);
+}
+
+void outcome_settle(struct pending *pending, int error)
+{
+	const struct connection *connection = connection_behind(pending);
+
+	if (error == EINPROGRESS) {
+		serve_under_way(pending);
+	} else if (error_is_a_loss(pending, error)) {
+		state_lost(pending, error);
+	} else if (error) {
+		attempt_failed(pending, error);
+	} else if (connection->attempts > 1 && pending->peer.any.sa_family != AF_UNIX &&
+		   tcp_is_self_connected(pending->call.fd)) {
+		tcp_reset(pending->call.fd);
+		attempt_failed(pending, ECONNREFUSED);
+	} else {
+		state_succeeded(pending);
+	}
+}
+
+/* Begins one at the program's own address or at a sibling's. */
+static void attempt_start(struct pending *pending, const struct sockaddr *peer, socklen_t length)
+{
+	int error;
+
+	if (peer->sa_family != AF_UNIX)
+		tcp_reset(pending->call.fd);
+	error = connect_start(pending->call.fd, peer, length);
+	/* On this machine the answer has come by the time that connect() returns. */
+	if (error == EINPROGRESS)
+		error = outcome_find(pending);
+	outcome_settle(pending, error);
+}
+
+static void attempt_next(struct pending *pending)
+{
+	int error;
+
+	if (leader_follow(pending, &error)) {
+		held_until(pending, PHASE_FOLLOWING, 0);
+	} else if (error) {
+		/* Another's, of a moment ago: no attempt was made for it. */
+		pending->error = error;
+		attempt_failed(pending, 0);
+	} else {
+		operation_attempt(connection_behind(pending));
+		attempt_start(pending, pending->call.peer, pending->call.length);
+	}
+}
+
+/* ---- failures ---------------------------------------------------------------------------------- */
+
+/* Another address of the name answers: the attempt goes there. */
+static bool attempt_elsewhere(struct pending *pending)
+{
+	struct sockaddr_storage peer;
+	socklen_t length;
+
+	state_hide(pending);
+	if (!siblings_move(&pending->call, &peer, &length))
+		return false;
+	pending->moved = true;
+	operation_retry_at_once(connection_behind(pending));
+	attempt_start(pending, (const struct sockaddr *)&peer, length);
+	return true;
+}
+
+/* What a terminal is to be told: written after the lock has been given back. */
+static struct notice {
+	const struct connection *connection; /* NULL: nothing */
+	int error;
+	uint32_t retries;
+	int64_t until_ns;
+} notice;
+
+static void notice_leave(struct pending *pending, uint32_t retries, int64_t until_ns)
+{
+	struct connection *connection = connection_behind(pending);
+
+	if (pending->call.said || until_ns < connection->began_ns + SECOND_NS || !hold_is_said())
+		return;
+	pending->call.said = true;
+	notice = (struct notice){ connection, pending->error, retries, until_ns };
+}
+
+void serve_unlock(const uint64_t *signals)
+{
+	struct notice left = notice;
+
+	notice.connection = NULL;
+	schedule_unlock(signals);
+	if (left.connection)
+		hold_say(left.connection, left.error, left.retries, left.until_ns);
+}
+
+static void failure_serve(struct pending *pending)
+{
+	struct connection *connection = connection_behind(pending);
+	struct call *call = &pending->call;
+	struct operation_failure failure;
+	int64_t until;
+
+	call->asking = false;
+	failure_decide(call, pending->error, &failure);
+	if (call->asking) {
+		held_until(pending, PHASE_ASKING, clock_ns() + ASK_TICK_NS);
+		return;
+	}
+	if (failure.verdict.action == VERDICT_NEXT_ENDPOINT) {
+		if (attempt_elsewhere(pending))
+			return;
+		call->immovable = true;
+		failure_decide(call, pending->error, &failure);
+	}
+	failure_grace(call, &failure);
+	if (call->committed)
+		failure.verdict = (struct policy_verdict){ .action = VERDICT_PASS_ON,
+							   .cause = CAUSE_UNSAFE };
+	if (failure.verdict.action == VERDICT_PASS_ON ||
+	    failure.verdict.action == VERDICT_GIVE_UP) {
+		state_failed(pending, &failure);
+		return;
+	}
+	call->previous_delay_ns = failure.verdict.delay_ns;
+	operation_retry(connection, &failure);
+	until = clock_ns() + (int64_t)failure.verdict.delay_ns;
+	notice_leave(pending, call->settings->strategies[failure.category].max_retries, until);
+	held_until(pending, PHASE_WAITING, until);
+}
+
+/* error: 0 if it was another's attempt, whose errno is in the pending already. */
+static void attempt_failed(struct pending *pending, int error)
+{
+	if (error) {
+		pending->error = error;
+		operation_attempt_failed(connection_behind(pending), error);
+	}
+	if (pending->moved) {
+		state_hide(pending);
+		siblings_move_back(&pending->call);
+		pending->moved = false;
+	} else if (error) {
+		leader_report(pending, error);
+	}
+	failure_serve(pending);
+}
+
+/* ---- what is due ----------------------------------------------------------------------------------- */
+
+static void under_way_check(struct pending *pending)
+{
+	int error = outcome_find(pending);
+
+	if (error == EINPROGRESS && pending->bound_ns && pending->bound_ns <= clock_ns()) {
+		tcp_reset(pending->call.fd);
+		error = ETIMEDOUT;
+	}
+	if (error == EINPROGRESS)
+		leader_check(pending);
+	else
+		outcome_settle(pending, error);
+}
+
+static void pending_serve(struct pending *pending)
+{
+	if (!call_is_current(&pending->call)) {
+		state_abandoned(pending); /* closed by a raw system call */
+		return;
+	}
+	switch ((enum pending_phase)pending->phase) {
+	case PHASE_UNDER_WAY:
+		under_way_check(pending);
+		break;
+	case PHASE_WAITING:
+		attempt_next(pending);
+		break;
+	case PHASE_ASKING:
+		failure_serve(pending);
+		break;
+	case PHASE_FOLLOWING:
+	default:
+		break;
+	}
+}
+
+int64_t serve_next(int64_t now)
+{
+	int64_t next;
+
+	return schedule_next(&next) || next < now + TICK_NS ? next : now + TICK_NS;
+}
+
+int64_t pending_run(void)
+{
+	struct pending *pending;
+	uint64_t signals;
+	int saved_errno = errno;
+	int64_t now, next;
+
+	if (!pending_any())
+		return INT64_MAX;
+	now = clock_ns();
+	next = serve_next(now);
+	if (next > now)
+		return next;
+	/* A vfork child shares this memory, and its parent will do it. */
+	if (engine_memory(NULL) != MEMORY_OWN)
+		return INT64_MAX;
+	if (!schedule_trylock(&signals))
+		return now + TICK_NS;
+	for (int i = 0; i < SERVED_AT_ONCE && (pending = schedule_pop(clock_ns())); i++) {
+		if (!claim_take(pending))
+			continue;
+		pending_serve(pending);
+		claim_give(pending);
+	}
+	serve_unlock(&signals);
+	errno = saved_errno;
+	return serve_next(now);
+}

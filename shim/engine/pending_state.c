@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#include "pending_state.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "engine.h"
+#include "leader.h"
+#include "shim/sys.h"
+#include "watch.h"
+
+/* ---- counting ------------------------------------------------------------------------- */
+
+static void count_change(_Atomic uint32_t *counter, int32_t by)
+{
+	atomic_fetch_add_explicit(counter, (uint32_t)by, memory_order_relaxed);
+}
+
+void attention_change(struct connection *connection, uint32_t set, uint32_t clear)
+{
+	uint32_t before = atomic_load(&connection->attention), after;
+	struct schedule *s = schedule_get();
+
+	do
+		after = (before & ~clear) | set;
+	while (!atomic_compare_exchange_weak(&connection->attention, &before, after));
+	count_change(&s->pending, !!(after & ATTENTION_CONNECT) - !!(before & ATTENTION_CONNECT));
+	count_change(&s->held, !!(after & ATTENTION_HELD) - !!(before & ATTENTION_HELD));
+}
+
+/* ---- who may look ------------------------------------------------------------------------ */
+
+bool claim_change(struct pending *pending, enum pending_claim from, enum pending_claim to)
+{
+	uint32_t expected = from;
+
+	return atomic_compare_exchange_strong(&pending->claim, &expected, to);
+}
+
+bool claim_take(struct pending *pending)
+{
+	while (!claim_change(pending, CLAIM_READY, CLAIM_BUSY)) {
+		if (atomic_load(&pending->claim) < CLAIM_READY)
+			return false;
+		SYS(SYS_sched_yield);
+	}
+	return true;
+}
+
+void claim_give(struct pending *pending)
+{
+	bool used = connection_behind(pending)->attention & ATTENTION_PENDING;
+
+	atomic_store_explicit(&pending->claim, used ? CLAIM_READY : CLAIM_UNUSED,
+			      memory_order_release);
+}
+
+/* False if another connect uses it: another thread has taken the socket for its own. */
+static bool claim_fill(struct pending *pending)
+{
+	while (!claim_change(pending, CLAIM_UNUSED, CLAIM_FILLING) &&
+	       !claim_change(pending, CLAIM_FILLING, CLAIM_FILLING)) {
+		if (atomic_load(&pending->claim) == CLAIM_READY)
+			return false;
+		SYS(SYS_sched_yield);
+	}
+	return true;
+}
+
+static void pending_fill(struct pending *pending, const struct call *call)
+{
+	socklen_t length = call->length;
+
+	if (length > sizeof(pending->peer))
+		length = sizeof(pending->peer);
+	memcpy(&pending->peer, call->peer, length);
+	pending->call = *call;
+	pending->call.peer = &pending->peer.any;
+	pending->call.length = length;
+	pending->call.impatient = true;
+	pending->call.caller_limit_ns = INT64_MAX;
+	pending->call.send = NULL;
+	pending->next = pending->previous = NULL;
+	pending->place = 0;
+	pending->bound_ns = 0;
+	pending->error = 0;
+	pending->moved = false;
+	pending->phase = PHASE_UNDER_WAY;
+}
+
+bool pending_begin(struct call *call)
+{
+	struct connection *connection = call->connection;
+	struct pending *pending = connection->pending;
+
+	if (!pending || !connection->is_stream || !schedule_make() ||
+	    operation_ticket(connection) != call->ticket)
+		return false;
+	if (connection->attention & ATTENTION_PENDING)
+		return true;
+	if (!claim_fill(pending))
+		return false;
+	pending_fill(pending, call);
+	attention_change(connection, ATTENTION_PENDING, ATTENTION_FAILED);
+	claim_give(pending);
+	return true;
+}
+
+/* ---- out of sight --------------------------------------------------------------------------- */
+
+void state_hide(struct pending *pending)
+{
+	struct connection *connection = connection_behind(pending);
+
+	if (!(connection->attention & ATTENTION_HELD))
+		pending->held_at_ns = clock_ns();
+	attention_change(connection, ATTENTION_HELD | ATTENTION_SCHEDULED, 0);
+	watch_take_out(connection, pending->call.fd);
+}
+
+void state_show(struct pending *pending, uint32_t set, uint32_t clear)
+{
+	struct connection *connection = connection_behind(pending);
+	/* Once it is over the program may begin another on the same socket. */
+	int fd = pending->call.fd;
+
+	if (connection->attention & ATTENTION_HELD)
+		operation_waited(connection, clock_ns() - pending->held_at_ns);
+	attention_change(connection, set, clear | ATTENTION_HELD);
+	watch_put_back(connection, fd);
+}
+
+/* ---- ends ---------------------------------------------------------------------------------- */
+
+/* Out of the schedule, and with it whatever made others wait. */
+static void pending_detach(struct pending *pending)
+{
+	schedule_remove(pending);
+	leader_leave(pending);
+}
+
+/* The name's walk is over; which of its addresses this process is connected to is known. */
+void name_connected(struct call *call)
+{
+	if (!call->named)
+		return;
+	name_walk_end(&call->name);
+}
+
+void state_succeeded(struct pending *pending)
+{
+	struct connection *connection = connection_behind(pending);
+
+	leader_report(pending, 0);
+	pending_detach(pending);
+	if (pending->moved)
+		store_count(connection->record, COUNTER_failovers, 1);
+	operation_succeed(connection, pending->call.ticket);
+	name_connected(&pending->call);
+	state_show(pending, 0, ATTENTION_PENDING | ATTENTION_SCHEDULED);
+}
+
+void state_failed(struct pending *pending, const struct operation_failure *failure)
+{
+	pending_detach(pending);
+	failure_end(&pending->call, failure);
+	connection_behind(pending)->error = failure->error;
+	/* Its sets report it now, as they would have reported the first failure. */
+	state_show(pending, ATTENTION_FAILED, ATTENTION_PENDING | ATTENTION_SCHEDULED);
+}
+
+void state_lost(struct pending *pending, int error)
+{
+	struct connection *connection = connection_behind(pending);
+
+	leader_report(pending, 0);
+	pending_detach(pending);
+	operation_succeed(connection, pending->call.ticket);
+	connection->error = error;
+	state_show(pending, ATTENTION_FAILED, ATTENTION_PENDING | ATTENTION_SCHEDULED);
+}
+
+void state_abandoned(struct pending *pending)
+{
+	struct connection *connection = connection_behind(pending);
+
+	pending_detach(pending);
+	if (connection->attention & ATTENTION_HELD)
+		operation_waited(connection, clock_ns() - pending->held_at_ns);
+	operation_abandon(connection, pending->call.ticket);
+	attention_change(connection, 0, ATTENTION_PENDING | ATTENTION_HELD | ATTENTION_SCHEDULED);
+}
+
+enum outlook pending_outlook(const struct connection *connection)
+{
+	uint32_t attention = atomic_load(&connection->attention);
+
+	if (attention & ATTENTION_FAILED)
+		return OUTLOOK_FAILED;
+	if (!(attention & ATTENTION_PENDING))
+		return OUTLOOK_CONNECTED;
+	return attention & ATTENTION_HELD ? OUTLOOK_HELD : OUTLOOK_UNDER_WAY;
+}
