@@ -2,6 +2,7 @@
 #include "connection.h"
 
 #include <errno.h>
+#include <sys/un.h>
 
 #include "engine.h"
 #include "operation.h"
@@ -23,6 +24,7 @@ struct slots {
 	struct store *store;
 	struct connection *connections;
 	struct pending *pendings;
+	struct sockaddr_un *paths;
 };
 
 static struct store spare_store;
@@ -36,11 +38,23 @@ static void *memory_reserve(size_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* All that belongs to a slot, for every slot; the kernel gives memory to what is used of it. */
+struct slot_memory {
+	struct connection connections[SLOTS_PER_PROCESS];
+	struct pending pendings[SLOTS_PER_PROCESS];
+	struct sockaddr_un paths[SLOTS_PER_PROCESS];
+};
+
 static bool slots_reserve(struct slots *slots)
 {
-	slots->connections = memory_reserve(SLOTS_PER_PROCESS * sizeof(*slots->connections));
-	slots->pendings = memory_reserve(SLOTS_PER_PROCESS * sizeof(*slots->pendings));
-	return slots->connections && slots->pendings;
+	struct slot_memory *memory = memory_reserve(sizeof(*memory));
+
+	if (!memory)
+		return false;
+	slots->connections = memory->connections;
+	slots->pendings = memory->pendings;
+	slots->paths = memory->paths;
+	return true;
 }
 
 bool connections_attach(void)
@@ -82,6 +96,13 @@ bool connection_owned(const struct connection *connection)
 	int32_t pid;
 
 	return engine_memory(&pid) == MEMORY_OWN && connection->owner == pid;
+}
+
+struct sockaddr *connection_path(struct connection *connection)
+{
+	const struct slots *slots = connection->spare ? &spare : &own;
+
+	return (struct sockaddr *)&slots->paths[connection->slot_index];
 }
 
 struct connection *connection_at(uint32_t index)

@@ -123,6 +123,9 @@ struct connection *connection_open(int fd, uint32_t record, int rule, int32_t ow
  */
 bool connection_is_pending(const struct connection *connection);
 
+/* Room for an AF_UNIX address, of which hardly any connection needs one. */
+struct sockaddr *connection_path(struct connection *connection);
+
 /* Each that was ever used, NULL past the last: for slow paths. */
 struct connection *connection_at(uint32_t index);
 

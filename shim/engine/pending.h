@@ -20,7 +20,6 @@
 
 #include <netinet/in.h>
 #include <sys/epoll.h>
-#include <sys/un.h>
 
 #include "call.h"
 #include "schedule.h"
@@ -41,12 +40,7 @@ enum pending_claim { CLAIM_UNUSED, CLAIM_FILLING, CLAIM_READY, CLAIM_BUSY };
 /* One per connection, used while it is pending. Changes under the schedule's lock. */
 struct pending {
 	struct call call;
-	union {
-		struct sockaddr any;
-		struct sockaddr_in v4;
-		struct sockaddr_in6 v6;
-		struct sockaddr_un path;
-	} peer;
+	struct sockaddr_in6 peer; /* of either family; of AF_UNIX it lies elsewhere, being larger */
 	struct pending *next, *previous; /* who follows the same leader */
 	int64_t held_at_ns;
 	int64_t bound_ns; /* when the attempt under way is cut; 0: never */

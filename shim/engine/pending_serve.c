@@ -51,7 +51,7 @@ int outcome_find(const struct pending *pending)
 {
 	int fd = pending->call.fd, error;
 
-	if (pending->peer.any.sa_family == AF_UNIX)
+	if (pending->call.peer->sa_family == AF_UNIX)
 		return EINPROGRESS;
 	if (tcp_is_connected(fd))
 		return 0;
@@ -65,7 +65,7 @@ int outcome_find(const struct pending *pending)
 /* The kernel says so only of connections that it had made: that is no failed attempt. */
 static bool error_is_a_loss(const struct pending *pending, int error)
 {
-	return pending->peer.any.sa_family != AF_UNIX && (error == ECONNRESET || error == EPIPE);
+	return pending->call.peer->sa_family != AF_UNIX && (error == ECONNRESET || error == EPIPE);
 }
 
 void outcome_settle(struct pending *pending, int error)
@@ -78,7 +78,7 @@ void outcome_settle(struct pending *pending, int error)
 		state_lost(pending, error);
 	} else if (error) {
 		attempt_failed(pending, error);
-	} else if (connection->attempts > 1 && pending->peer.any.sa_family != AF_UNIX &&
+	} else if (connection->attempts > 1 && pending->call.peer->sa_family != AF_UNIX &&
 		   tcp_is_self_connected(pending->call.fd)) {
 		tcp_reset(pending->call.fd);
 		attempt_failed(pending, ECONNREFUSED);

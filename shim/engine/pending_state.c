@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "engine.h"
 #include "leader.h"
@@ -67,15 +68,14 @@ static bool claim_fill(struct pending *pending)
 	return true;
 }
 
-static void pending_fill(struct pending *pending, const struct call *call)
+static void pending_fill(struct pending *pending, struct sockaddr *peer, size_t room,
+			 const struct call *call)
 {
-	socklen_t length = call->length;
+	socklen_t length = call->length < room ? call->length : (socklen_t)room;
 
-	if (length > sizeof(pending->peer))
-		length = sizeof(pending->peer);
-	memcpy(&pending->peer, call->peer, length);
+	memcpy(peer, call->peer, length);
 	pending->call = *call;
-	pending->call.peer = &pending->peer.any;
+	pending->call.peer = peer;
 	pending->call.length = length;
 	pending->call.impatient = true;
 	pending->call.caller_limit_ns = INT64_MAX;
@@ -92,15 +92,19 @@ bool pending_begin(struct call *call)
 {
 	struct connection *connection = call->connection;
 	struct pending *pending = connection->pending;
+	bool is_path = call->peer->sa_family == AF_UNIX;
+	struct sockaddr *peer = is_path ? connection_path(connection)
+					: (struct sockaddr *)&pending->peer;
 
-	if (!pending || !connection->is_stream || !schedule_make() ||
+	if (!connection->is_stream || !schedule_make() ||
 	    operation_ticket(connection) != call->ticket)
 		return false;
 	if (connection->attention & ATTENTION_PENDING)
 		return true;
 	if (!claim_fill(pending))
 		return false;
-	pending_fill(pending, call);
+	pending_fill(pending, peer, is_path ? sizeof(struct sockaddr_un) : sizeof(pending->peer),
+		     call);
 	attention_change(connection, ATTENTION_PENDING, ATTENTION_FAILED);
 	claim_give(pending);
 	return true;
