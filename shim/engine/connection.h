@@ -72,7 +72,8 @@ struct connection {
 	_Atomic uint8_t reported; /* connect() itself has returned success: the next says EISCONN */
 	_Atomic int32_t error;    /* of a connect that failed and was not asked about yet */
 	struct pending *_Atomic pending; /* its own, for when it is one */
-	uint8_t reserved[24];
+	_Atomic uint64_t cookie; /* of the socket of a pending connect that failed once; 0: unknown */
+	uint8_t reserved[16];
 };
 _Static_assert(sizeof(struct connection) == 128, "two cache lines a connection");
 

@@ -19,11 +19,25 @@ static void look(struct pending *pending, int fd, int error)
 	if (connection_of(call->fd) != call->connection)
 		call->fd = fd;
 	if (!call->cookie)
-		call->cookie = socket_cookie(call->fd);
+		connection_behind(pending)->cookie = call->cookie = socket_cookie(call->fd);
+	if (!call_is_current(call)) {
+		state_abandoned(pending);
+		return;
+	}
 	if (!error)
 		error = outcome_find(pending);
 	if (error != EINPROGRESS)
 		outcome_settle(pending, error);
+}
+
+bool pending_is_current(struct connection *connection, int fd)
+{
+	uint64_t cookie = connection->cookie;
+
+	if (!connection_is_pending(connection) || !cookie || socket_cookie(fd) == cookie)
+		return true;
+	fd_closing(fd);
+	return false;
 }
 
 enum outlook pending_look(struct connection *connection, int fd, int error)
@@ -51,7 +65,7 @@ void pending_bound(struct connection *connection)
 
 	schedule_lock(&signals);
 	if (pending_outlook(connection) == OUTLOOK_UNDER_WAY && claim_take(pending)) {
-		pending->call.cookie = socket_cookie(pending->call.fd);
+		connection->cookie = pending->call.cookie = socket_cookie(pending->call.fd);
 		serve_under_way(pending);
 		claim_give(pending);
 	}
@@ -187,6 +201,22 @@ uint32_t pending_live(const struct call *call)
 		claim_give(other);
 	}
 	return live;
+}
+
+/* With more of them a look through all would cost more than it is worth. */
+#define A_FEW 64
+
+bool pending_unwatched(void)
+{
+	struct connection *connection;
+
+	if (atomic_load(&schedule_get()->pending) > A_FEW)
+		return false;
+	for (uint32_t i = 0; (connection = connection_at(i)); i++)
+		if (pending_outlook(connection) == OUTLOOK_UNDER_WAY &&
+		    !watch_exists(connection->slot->fd))
+			return true;
+	return false;
 }
 
 void pending_hide(struct connection *connection)

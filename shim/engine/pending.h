@@ -73,6 +73,12 @@ void pending_commit(struct call *call);
  */
 enum outlook pending_look(struct connection *connection, int fd, int error);
 
+/*
+ * Whether fd is still the socket whose connect is held or failed. A number that was
+ * closed unseen and stands for something else by now is forgotten.
+ */
+bool pending_is_current(struct connection *connection, int fd);
+
 /* A wait or a transfer showed success. Lock-free if the first attempt succeeded. */
 void pending_connected(struct connection *connection, int fd);
 
@@ -104,6 +110,9 @@ void pending_renumber(struct connection *connection, int fd);
  * this process are. Under the lock.
  */
 uint32_t pending_live(const struct call *call);
+
+/* Whether one of a few is under way and registered in no set that is known. */
+bool pending_unwatched(void);
 
 /* A held one is in a set again, to wake somebody or by the program: out of it. */
 void pending_hide(struct connection *connection);

@@ -103,6 +103,7 @@ bool pending_begin(struct call *call)
 		return true;
 	if (!claim_fill(pending))
 		return false;
+	connection->cookie = 0;
 	pending_fill(pending, peer, is_path ? sizeof(struct sockaddr_un) : sizeof(pending->peer),
 		     call);
 	attention_change(connection, ATTENTION_PENDING, ATTENTION_FAILED);

@@ -251,7 +251,7 @@ static bool socket_replace(struct call *call, int family)
 		sys_close(fresh);
 	}
 	if (done)
-		call->cookie = socket_cookie(call->fd);
+		call->connection->cookie = call->cookie = socket_cookie(call->fd);
 	sys_signals_restore(&signals);
 	return done;
 }

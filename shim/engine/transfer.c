@@ -29,6 +29,9 @@ bool transfer_attend(struct connection *connection, int fd, int flags)
 	engine_attend(connection, fd);
 	if (!connection_is_pending(connection))
 		return true;
+	if (connection->attention & (ATTENTION_HELD | ATTENTION_FAILED) &&
+	    !pending_is_current(connection, fd))
+		return true;
 	pending_run();
 	if (connection->attention & ATTENTION_HELD)
 		error = may_wait(fd, flags) ? pending_wait(connection, blocking_until(fd)) : EAGAIN;

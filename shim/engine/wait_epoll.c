@@ -47,8 +47,13 @@ static bool event_correct(int set, struct epoll_event *event)
 {
 	bool is_error = event->events & (EPOLLERR | EPOLLHUP);
 	int fd = watch_find(set, event->data.u64, is_error, is_error ? is_to_blame : is_under_way);
-	struct connection *connection = fd < 0 ? NULL : connection_of(fd);
+	struct connection *connection;
 
+	if (fd < 0 && is_error && pending_unwatched()) {
+		watch_learn(set, event->data.u64);
+		fd = watch_find(set, event->data.u64, true, is_to_blame);
+	}
+	connection = fd < 0 ? NULL : connection_of(fd);
 	if (!connection)
 		return true;
 	if (!is_error) {

@@ -14,6 +14,8 @@
 /* ---- without what is held ------------------------------------------------------------- */
 
 #define FEW 256
+/* More are not managed, and so great a count may just be wrong: the kernel says that. */
+#define MOST (FD_CHUNKS * FDS_PER_CHUNK)
 
 /*
  * The program's array must not be changed, since a jump would leave it so; a
@@ -43,17 +45,20 @@ static struct pollfd *large_get(nfds_t count)
 
 static bool is_held(int fd)
 {
-	const struct connection *connection = fd < 0 ? NULL : connection_of(fd);
+	struct connection *connection = fd < 0 ? NULL : connection_of(fd);
 
 	return connection && connection->attention & ATTENTION_HELD &&
-	       connection_is_pending(connection);
+	       connection_is_pending(connection) && pending_is_current(connection, fd);
 }
 
 static int poll_without_held(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
 			     const sigset_t *mask)
 {
-	struct pollfd few[FEW], *copy = count > FEW ? large_get(count) : few;
+	struct pollfd few[FEW], *copy = few;
 	int result;
+
+	if (count > FEW)
+		copy = count < MOST ? large_get(count) : NULL;
 
 	if (!copy)
 		return LIBC(ppoll)(fds, count, timeout, mask);
@@ -80,8 +85,6 @@ static short events_failed(short events)
 
 static short events_correct(struct connection *connection, const struct pollfd *fd)
 {
-	if (connection->attention & ATTENTION_PENDING && fd->revents & POLLNVAL)
-		return fd->revents;
 	if (connection->attention & ATTENTION_FAILED)
 		return events_failed(fd->events);
 	if (connection->attention & ATTENTION_HELD)
@@ -113,7 +116,8 @@ static int poll_correct(struct pollfd *fds, nfds_t count)
 		if (!fds[i].revents)
 			continue;
 		connection = connection_of(fds[i].fd);
-		if (connection && connection_is_pending(connection))
+		if (connection && connection_is_pending(connection) &&
+		    !(fds[i].revents & POLLNVAL) && pending_is_current(connection, fds[i].fd))
 			fds[i].revents = events_correct(connection, &fds[i]);
 		ready += fds[i].revents != 0;
 	}

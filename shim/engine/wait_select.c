@@ -81,7 +81,8 @@ static void pending_each(const struct selection *selection,
 			int fd = (int)i * WORD_BITS + __builtin_ctzll(any);
 			struct connection *connection = connection_of(fd);
 
-			if (connection && connection_is_pending(connection))
+			if (connection && connection_is_pending(connection) &&
+			    pending_is_current(connection, fd))
 				visit(selection, connection, fd);
 		}
 	}

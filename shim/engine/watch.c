@@ -229,6 +229,13 @@ int watch_find(int set, uint64_t data, bool thorough,
 	return thorough ? find_anywhere(set, data, wanted) : -1;
 }
 
+bool watch_exists(int fd)
+{
+	const struct watch *watch = watch_of(fd);
+
+	return watch && watch_set(watch) >= 0;
+}
+
 uint32_t watch_events(int set, int fd)
 {
 	const struct watch *watch = watch_in(set, fd);

@@ -34,6 +34,14 @@ void watch_forget(int fd);
 int watch_find(int set, uint64_t data, bool thorough,
 	       bool (*wanted)(struct connection *connection, int fd));
 
+/*
+ * Looks for a registration with this data that was made unseen, among pending
+ * sockets. Reads a file of the kernel's, as long as the set is large.
+ */
+void watch_learn(int set, uint64_t data);
+/* Whether a socket is known to be registered anywhere. */
+bool watch_exists(int fd);
+
 /* What a socket is registered for, by the fd that watch_find() gave. */
 uint32_t watch_events(int set, int fd);
 
