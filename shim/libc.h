@@ -62,6 +62,7 @@
 	H(int, dup, (int fd))                                                              \
 	H(int, dup2, (int fd, int target))                                                 \
 	H(int, dup3, (int fd, int target, int flags))                                      \
+	H(pid_t, fork, (void))                                                             \
 	H(int, setuid, (uid_t uid))                                                        \
 	H(int, seteuid, (uid_t uid))                                                       \
 	H(int, setreuid, (uid_t real, uid_t effective))                                    \
@@ -103,6 +104,8 @@
 	H(int, pselect, (int count, fd_set *read, fd_set *write, fd_set *except,           \
 	  const struct timespec *timeout, const sigset_t *mask))                           \
 	/* sys/epoll.h */                                                                  \
+	H(int, epoll_create, (int size))                                                   \
+	H(int, epoll_create1, (int flags))                                                 \
 	H(int, epoll_wait, (int set, struct epoll_event *events, int room, int timeout))   \
 	H(int, epoll_pwait, (int set, struct epoll_event *events, int room, int timeout,   \
 	  const sigset_t *mask))                                                           \
@@ -118,6 +121,8 @@
 	  size_t size, struct hostent **result, int *error))                               \
 	H(int, gethostbyname2_r, (const char *host, int family, struct hostent *entry,     \
 	  char *buffer, size_t size, struct hostent **result, int *error))                 \
+	/* dlfcn.h */                                                                      \
+	H(void *, dlopen, (const char *file, int mode))                                    \
 	/* stdio.h */                                                                      \
 	H(int, fclose, (FILE *stream))
 /* clang-format on */

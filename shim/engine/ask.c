@@ -10,7 +10,9 @@
 /* SO_ERROR of a pending connect, as the kernel gave it or as it would have. */
 static void error_correct(struct connection *connection, int fd, int *error)
 {
-	if (connection->attention & ATTENTION_PENDING && *error)
+	if (!connection_is_pending(connection))
+		*error = *error ? *error : pending_foreign_error(connection, fd);
+	else if (connection->attention & ATTENTION_PENDING && *error)
 		*error = pending_look(connection, fd, *error) == OUTLOOK_FAILED
 				 ? pending_error_take(connection)
 				 : 0;
@@ -21,20 +23,22 @@ static void error_correct(struct connection *connection, int fd, int *error)
 int engine_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
 	struct connection *connection = connection_of(fd);
-	int result, error;
+	int result, error = 0;
 
 	if (__builtin_expect(!connection || !connection->attention, 1))
 		return LIBC(getsockopt)(fd, level, name, value, length);
 	engine_attend(connection, fd);
-	if (level != SOL_SOCKET || name != SO_ERROR || !connection_is_pending(connection))
+	if (level != SOL_SOCKET || name != SO_ERROR)
 		return LIBC(getsockopt)(fd, level, name, value, length);
-	pending_run();
+	if (connection_is_pending(connection))
+		pending_run();
 	result = LIBC(getsockopt)(fd, level, name, value, length);
-	if (result < 0 || *length < sizeof(error))
+	if (result < 0)
 		return result;
-	memcpy(&error, value, sizeof(error));
+	/* The kernel gives as much of it as there is room for. */
+	memcpy(&error, value, *length < sizeof(error) ? *length : sizeof(error));
 	error_correct(connection, fd, &error);
-	memcpy(value, &error, sizeof(error));
+	memcpy(value, &error, *length < sizeof(error) ? *length : sizeof(error));
 	return result;
 }
 
@@ -46,12 +50,13 @@ int engine_shutdown(int fd, int how)
 	if (__builtin_expect(!connection || !connection->attention, 1) ||
 	    !connection_is_pending(connection))
 		return LIBC(shutdown)(fd, how);
-	pending_run();
-	if (connection->attention & ATTENTION_HELD && how >= SHUT_RD && how <= SHUT_RDWR) {
+	/* The kernel may know of a failure that nobody has asked about. */
+	if (pending_look(connection, fd, 0) == OUTLOOK_HELD && how >= SHUT_RD && how <= SHUT_RDWR) {
 		pending_shut(connection);
 		return 0;
 	}
 	result = LIBC(shutdown)(fd, how);
+	pending_anew(connection, false);
 	/* The kernel has left the attempt: what follows is between it and the program. */
 	if (result == 0 && connection->attention & ATTENTION_PENDING)
 		pending_close(connection, fd);

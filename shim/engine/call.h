@@ -33,15 +33,15 @@ struct call {
 	bool immovable;  /* to another address: a duplicate shares the socket, or it is bound */
 	bool unfit;      /* moved there, the socket cannot go back: it needs another one */
 	bool impatient;  /* nobody may be kept waiting for a sibling's answer */
-	bool committed;  /* its first attempt carries data, which the kernel has: it is the only one */
-	bool asking;     /* one is being waited for: the decision has to be made again */
+	bool committed; /* its first attempt carries data, which the kernel has: it is the only one */
+	bool asking;    /* one is being waited for: the decision has to be made again */
 	int64_t caller_limit_ns; /* CLOCK_MONOTONIC, by SO_SNDTIMEO; INT64_MAX: none */
 	uint64_t previous_delay_ns;
-	struct name name; /* that the peer's address was looked up by */
-	uint32_t index;   /* of the address */
-	uint32_t walked;  /* bits of the addresses that the program tried before this one */
+	struct name name;        /* that the peer's address was looked up by */
+	uint32_t index;          /* of the address */
+	uint32_t walked;         /* bits of the addresses that the program tried before this one */
 	struct first_send *send; /* NULL: connect() */
-	uint32_t other;   /* an address that answers and was walked past */
+	uint32_t other;          /* an address that answers and was walked past */
 };
 
 struct operation_failure;

@@ -44,7 +44,8 @@ static bool outcome_is_final(struct call *call, int error)
 	call->connection->reported = !error;
 	if (!error)
 		operation_succeed(call->connection, call->ticket);
-	else if (pending_begin(call) && call->settings->connect.first_attempt_bounded)
+	else if (pending_begin(call) && call->settings->connect.first_attempt_bounded &&
+		 fd_is_nonblocking(call->fd))
 		pending_bound(call->connection);
 	if (!error && call->named)
 		name_walk_end(&call->name);
@@ -151,6 +152,11 @@ static __attribute__((noinline, cold)) int connect_recover(struct call *call, in
 
 	if (outcome_is_final(call, error))
 		return call_end(call, error);
+	/* A datagram socket is not connected by trying again: there is no route, and it asks nobody. */
+	if (!connection->is_stream) {
+		failure_pass_on(call, error);
+		return call_end(call, error);
+	}
 	connection->nonblocking = fd_is_nonblocking(call->fd);
 	/* ECONNABORTED is no attempt: the kernel reports that an earlier one failed, whose
 	 * error the program has read already. */
@@ -197,7 +203,7 @@ static int connect_again(struct connection *connection, int fd, const struct soc
 	int result, error;
 
 	pending_run();
-	do {
+	for (;;) {
 		if (connection->attention & ATTENTION_HELD && connect_held(connection, fd) < 0)
 			return -1;
 		if (connection->attention & ATTENTION_FAILED)
@@ -209,11 +215,17 @@ static int connect_again(struct connection *connection, int fd, const struct soc
 			pending_connected(connection, fd);
 			return result;
 		}
+		/* Of a call that may block it is our own mode, set for the moment of an attempt. */
+		if (error == EALREADY && !fd_is_nonblocking(fd) &&
+		    caller_limit(connection, fd) == INT64_MAX)
+			continue;
 		if (error == EALREADY || error == EINPROGRESS || error == EINTR)
 			return result;
 		if (pending_look(connection, fd, error) == OUTLOOK_FAILED)
 			return connect_told(connection);
-	} while (connection->attention & ATTENTION_PENDING);
+		if (!(connection->attention & ATTENTION_PENDING))
+			break;
+	}
 	errno = error;
 	return -1;
 }
@@ -221,10 +233,17 @@ static int connect_again(struct connection *connection, int fd, const struct soc
 /* connect(AF_UNSPEC) dissolves an association; what fd stood for is over. */
 static int connect_dissolve(int fd, const struct sockaddr *peer, socklen_t length)
 {
+	struct connection *connection = connection_of(fd);
+	enum outlook outlook = connection_is_pending(connection) ? pending_look(connection, fd, 0)
+								 : OUTLOOK_CONNECTED;
 	int result = LIBC(connect)(fd, peer, length);
 
-	if (result == 0)
-		fd_closing(fd);
+	if (result == 0 && outlook == OUTLOOK_HELD)
+		pending_shut(connection);
+	else if (result == 0 && outlook == OUTLOOK_FAILED)
+		pending_anew(connection, true);
+	else if (result == 0)
+		fd_dissolved(fd);
 	return result;
 }
 
@@ -263,7 +282,7 @@ static int connect_managed(struct call *call, struct connection *before)
 	}
 	if (!target_find(&target, call->fd, call->peer, call->length)) {
 		if (!connected)
-			fd_closing(call->fd);
+			fd_dissolved(call->fd);
 		return call_end(call, connected ? error : attempt_first(call, DURATION_OFF));
 	}
 	call->connection = connection_open(call->fd, target.record, target.rule, target.owner);
@@ -315,6 +334,8 @@ int engine_connect(int fd, const struct sockaddr *peer, socklen_t length)
 		return connect_dissolve(fd, peer, length);
 	if (!target_is_ours(peer, length) || !engine_ready())
 		return LIBC(connect)(fd, peer, length);
+	if (before && before->attention & ATTENTION_ANEW)
+		pending_error_take(before);
 	if (before && before->attention & ATTENTION_CONNECT && connection_owned(before))
 		return connect_again(before, fd, peer, length);
 	return connect_managed(&call, before);

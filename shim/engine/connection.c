@@ -23,8 +23,8 @@ struct fd_chunk *_Atomic fd_chunks[FD_CHUNKS];
 struct slots {
 	struct store *store;
 	struct connection *connections;
-	struct pending *pendings;
-	struct sockaddr_un *paths;
+	void *_Atomic pendings; /* struct pending, a slot each; made when first needed */
+	void *_Atomic paths;    /* struct sockaddr_un */
 };
 
 static struct store spare_store;
@@ -38,29 +38,27 @@ static void *memory_reserve(size_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-/* All that belongs to a slot, for every slot; the kernel gives memory to what is used of it. */
-struct slot_memory {
-	struct connection connections[SLOTS_PER_PROCESS];
-	struct pending pendings[SLOTS_PER_PROCESS];
-	struct sockaddr_un paths[SLOTS_PER_PROCESS];
-};
-
-static bool slots_reserve(struct slots *slots)
+/* Of what only some connections need, for every slot; the kernel gives memory to what is used. */
+static void *slots_memory(void *_Atomic *memory, size_t size)
 {
-	struct slot_memory *memory = memory_reserve(sizeof(*memory));
+	void *made, *expected = NULL;
 
-	if (!memory)
-		return false;
-	slots->connections = memory->connections;
-	slots->pendings = memory->pendings;
-	slots->paths = memory->paths;
-	return true;
+	if (atomic_load_explicit(memory, memory_order_acquire))
+		return atomic_load_explicit(memory, memory_order_acquire);
+	made = memory_reserve(SLOTS_PER_PROCESS * size);
+	if (made && !atomic_compare_exchange_strong(memory, &expected, made)) {
+		sys_munmap(made, SLOTS_PER_PROCESS * size);
+		made = expected;
+	}
+	return made;
 }
 
 bool connections_attach(void)
 {
 	spare.connections = NULL;
-	return slots_reserve(&own);
+	own.pendings = own.paths = NULL;
+	own.connections = memory_reserve(SLOTS_PER_PROCESS * sizeof(*own.connections));
+	return own.connections != NULL;
 }
 
 static struct fd_chunk *fd_chunk_make(int fd)
@@ -98,11 +96,28 @@ bool connection_owned(const struct connection *connection)
 	return engine_memory(&pid) == MEMORY_OWN && connection->owner == pid;
 }
 
+static struct slots *slots_of(const struct connection *connection)
+{
+	return connection->spare ? &spare : &own;
+}
+
 struct sockaddr *connection_path(struct connection *connection)
 {
-	const struct slots *slots = connection->spare ? &spare : &own;
+	struct sockaddr_un *paths = slots_memory(&slots_of(connection)->paths,
+						 sizeof(struct sockaddr_un));
 
-	return (struct sockaddr *)&slots->paths[connection->slot_index];
+	return paths ? (struct sockaddr *)&paths[connection->slot_index] : NULL;
+}
+
+struct pending *connection_pending(struct connection *connection)
+{
+	struct pending *pendings = slots_memory(&slots_of(connection)->pendings,
+						sizeof(struct pending));
+
+	if (!pendings)
+		return NULL;
+	connection->pending = &pendings[connection->slot_index];
+	return connection->pending;
 }
 
 struct connection *connection_at(uint32_t index)
@@ -170,10 +185,28 @@ static void fd_forget(int fd)
 		connection_drop(connection, fd);
 }
 
+/* A vfork child closes its own numbers, in memory that is its parent's. */
+static void registrations_forget(int fd)
+{
+	uint64_t signals;
+
+	if (!watch_is_known(fd) || engine_memory(NULL) == MEMORY_BORROWED)
+		return;
+	if (!registrations_move()) {
+		watch_forget(fd);
+		return;
+	}
+	schedule_lock(&signals);
+	watch_forget(fd);
+	schedule_unlock(&signals);
+}
+
 /* Rarely needed, so that only then there is memory behind it. */
 static bool spare_prepare(void)
 {
-	return spare.connections || (store_open_memory(&spare_store) && slots_reserve(&spare));
+	if (!spare.connections && store_open_memory(&spare_store))
+		spare.connections = memory_reserve(SLOTS_PER_PROCESS * sizeof(*spare.connections));
+	return spare.connections != NULL;
 }
 
 /* A connection whose slot is in the store, or, if that is full, in memory. */
@@ -182,7 +215,7 @@ static struct connection *connection_take(uint32_t record)
 	struct endpoint_record *counted = &engine.store.file->endpoints[record];
 	uint32_t index = store_slot_take(&engine.store, record);
 	bool is_spare = index == SLOT_NONE;
-	const struct slots *slots = is_spare ? &spare : &own;
+	struct slots *slots = is_spare ? &spare : &own;
 	struct connection *connection;
 
 	if (is_spare && spare_prepare())
@@ -198,8 +231,31 @@ static struct connection *connection_take(uint32_t record)
 					      : &connection->slot->received_bytes;
 	connection->slot_index = index;
 	connection->spare = is_spare;
-	connection->pending = &slots->pendings[index];
 	return connection;
+}
+
+static void fd_kind_set(int fd, unsigned int kind)
+{
+	atomic_store_explicit(&fd_chunk(fd)->kinds[(unsigned int)fd % FDS_PER_CHUNK], (uint8_t)kind,
+			      memory_order_relaxed);
+}
+
+/* Duplicates that were made before connect(): the same socket under another number. */
+static void connection_share(struct connection *connection, int fd)
+{
+	uint64_t cookie = socket_cookie(fd);
+
+	for (int other = 0; other < FD_CHUNKS * FDS_PER_CHUNK; other++) {
+		if (!fd_chunk(other)) {
+			other += FDS_PER_CHUNK - 1;
+			continue;
+		}
+		if (other == fd || !(fd_kind(other) & FD_SHARED) || connection_of(other) ||
+		    socket_cookie(other) != cookie)
+			continue;
+		atomic_fetch_add_explicit(&connection->fds, 1, memory_order_relaxed);
+		fd_exchange(other, connection);
+	}
 }
 
 struct connection *connection_open(int fd, uint32_t record, int rule, int32_t owner)
@@ -222,6 +278,8 @@ struct connection *connection_open(int fd, uint32_t record, int rule, int32_t ow
 	before = fd_exchange(fd, connection);
 	if (before)
 		connection_drop(before, fd);
+	if (fd_kind(fd) & FD_SHARED)
+		connection_share(connection, fd);
 	return connection;
 }
 
@@ -233,7 +291,7 @@ void fd_opened(int fd, unsigned int kind)
 		return;
 	if (connection_of(fd))
 		fd_forget(fd);
-	watch_forget(fd);
+	registrations_forget(fd);
 	atomic_store_explicit(&chunk->kinds[(unsigned int)fd % FDS_PER_CHUNK], (uint8_t)kind,
 			      memory_order_relaxed);
 }
@@ -251,18 +309,22 @@ void fd_mode(int fd, bool nonblocking)
 {
 	unsigned int kind = fd_kind(fd);
 
-	if (!kind)
-		return;
-	kind = (kind & ~(unsigned int)FD_NONBLOCKING) | (nonblocking ? FD_NONBLOCKING : 0);
-	atomic_store_explicit(&fd_chunk(fd)->kinds[(unsigned int)fd % FDS_PER_CHUNK], (uint8_t)kind,
-			      memory_order_relaxed);
+	if (kind)
+		fd_kind_set(fd, (kind & ~(unsigned int)FD_NONBLOCKING) |
+					(nonblocking ? FD_NONBLOCKING : 0));
+}
+
+void fd_dissolved(int fd)
+{
+	if (connection_of(fd))
+		fd_forget(fd);
 }
 
 void fd_closing(int fd)
 {
 	if (connection_of(fd))
 		fd_forget(fd);
-	watch_forget(fd);
+	registrations_forget(fd);
 }
 
 void fd_range_closing(unsigned int first, unsigned int last)
@@ -285,7 +347,11 @@ void fd_duplicated(int fd, int target)
 
 	if (fd == target || engine_memory(NULL) == MEMORY_BORROWED)
 		return;
+	if (fd_kind(fd) & FD_STREAM && !connection)
+		fd_kind_set(fd, fd_kind(fd) | FD_SHARED);
 	fd_opened(target, fd_kind(fd));
+	if (fd_kind(fd) & FD_SET_OF_FDS)
+		watch_duplicated(fd, target);
 	if (!connection)
 		return;
 	atomic_fetch_add_explicit(&connection->fds, 1, memory_order_relaxed);

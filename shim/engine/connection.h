@@ -32,8 +32,12 @@ enum attention {
 	ATTENTION_HELD = 1u << 2,      /* between two attempts: the socket itself tells nothing */
 	ATTENTION_SCHEDULED = 1u << 3, /* it failed before: it changes under the lock only */
 	/* Instead of PENDING: */
-	ATTENTION_FAILED = 1u << 4 /* the program is still to be told `error` */
+	ATTENTION_FAILED = 1u << 4, /* the program is still to be told `error` */
+	/* Beside FAILED: */
+	ATTENTION_LEFT = 1u << 5, /* it left the attempt itself, by shutdown() or AF_UNSPEC */
+	ATTENTION_ANEW = 1u << 6  /* connect() is no question any more */
 };
+#define ATTENTION_TOLD (ATTENTION_FAILED | ATTENTION_LEFT | ATTENTION_ANEW)
 #define ATTENTION_CONNECT (ATTENTION_PENDING | ATTENTION_FAILED)
 
 /* What is known of an fd since socket(); cleared when the number is used anew. */
@@ -41,7 +45,9 @@ enum fd_kind {
 	FD_STREAM = 1u << 0,
 	FD_DATAGRAM = 1u << 1,
 	/* As we saw it set; through a duplicate it can be set unseen. */
-	FD_NONBLOCKING = 1u << 2
+	FD_NONBLOCKING = 1u << 2,
+	FD_SET_OF_FDS = 1u << 3, /* of epoll_create() */
+	FD_SHARED = 1u << 4      /* another number may stand for the same socket */
 };
 
 struct connection {
@@ -72,8 +78,12 @@ struct connection {
 	_Atomic uint8_t reported; /* connect() itself has returned success: the next says EISCONN */
 	_Atomic int32_t error;    /* of a connect that failed and was not asked about yet */
 	struct pending *_Atomic pending; /* its own, for when it is one */
-	_Atomic uint64_t cookie; /* of the socket of a pending connect that failed once; 0: unknown */
-	uint8_t reserved[16];
+	_Atomic uint64_t
+		cookie;        /* of the socket of a pending connect that failed once; 0: unknown */
+	_Atomic uint64_t name; /* that a pending connect is to: entry and version */
+	_Atomic uint32_t lookup; /* struct name's */
+	_Atomic uint8_t named;
+	uint8_t reserved[3];
 };
 _Static_assert(sizeof(struct connection) == 128, "two cache lines a connection");
 
@@ -124,8 +134,9 @@ struct connection *connection_open(int fd, uint32_t record, int rule, int32_t ow
  */
 bool connection_is_pending(const struct connection *connection);
 
-/* Room for an AF_UNIX address, of which hardly any connection needs one. */
+/* Its room for an AF_UNIX address, and for being pending. NULL: there is no memory. */
 struct sockaddr *connection_path(struct connection *connection);
+struct pending *connection_pending(struct connection *connection);
 
 /* Each that was ever used, NULL past the last: for slow paths. */
 struct connection *connection_at(uint32_t index);
@@ -156,6 +167,8 @@ unsigned int fd_kind(int fd);
 void fd_mode(int fd, bool nonblocking);
 /* fd is about to be closed; with its last fd the connection ends. Its number may be a set's. */
 void fd_closing(int fd);
+/* fd stands for nothing any more, but stays the same socket. */
+void fd_dissolved(int fd);
 void fd_range_closing(unsigned int first, unsigned int last);
 /* target has become another name of fd. */
 void fd_duplicated(int fd, int target);

@@ -5,6 +5,7 @@
 
 #include "call.h"
 #include "engine.h"
+#include "hosts.h"
 #include "operation.h"
 #include "shim/sys.h"
 #include "siblings.h"
@@ -59,6 +60,13 @@ void failure_decide(struct call *call, int error, struct operation_failure *fail
 	failure->category = policy_classify(call->settings, call->peer->sa_family, error);
 	failure->decision = call->settings->strategies[failure->category].decision;
 	situation.category = (uint8_t)failure->category;
+	if (!call->named && connection->is_stream && connection->attempts == 1 &&
+	    failure->decision != DECISION_NONE) {
+		struct name_address address;
+
+		if (name_address_from(&address, call->peer, call->length) && hosts_learn(&address))
+			siblings_begin(call);
+	}
 	/* Asked only where the answer can matter. */
 	if (call->named && failure->decision != DECISION_NONE)
 		situation.sibling = (uint8_t)siblings_ask(call, error, &situation.other_endpoint);

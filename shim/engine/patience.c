@@ -2,8 +2,9 @@
 #include "patience.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
-#include <sys/single_threaded.h>
+#include <string.h>
 
 #include "call.h"
 #include "engine.h"
@@ -17,8 +18,7 @@
 
 int64_t wait_began(bool is_timed)
 {
-	/* Alone, nobody but a signal handler can make anything pending meanwhile. */
-	if (!is_timed || __libc_single_threaded)
+	if (!is_timed || wait_is_alone())
 		return 0;
 	return clock_coarse_ns() + COARSE_NS;
 }
@@ -78,14 +78,73 @@ int wait_next_ms(int64_t until_ns)
 	return left > INT32_MAX ? INT32_MAX : (int)left;
 }
 
+/* ---- what a wait needs meanwhile ---------------------------------------------------------- */
+
+void wait_mask_begin(struct wait_mask *mask, const sigset_t *inside)
+{
+	sys_signals_block(&mask->before);
+	if (inside) {
+		mask->inside = *inside;
+		return;
+	}
+	memset(&mask->inside, 0, sizeof(mask->inside));
+	memcpy(&mask->inside, &mask->before, sizeof(mask->before));
+}
+
+void wait_mask_end(const struct wait_mask *mask)
+{
+	sys_signals_restore(&mask->before);
+}
+
+bool timeout_is_valid(const struct timespec *timeout)
+{
+	return !timeout ||
+	       (timeout->tv_sec >= 0 && timeout->tv_nsec >= 0 && timeout->tv_nsec < SECOND_NS);
+}
+
+static _Thread_local void *scratch __attribute__((tls_model("initial-exec")));
+static _Thread_local size_t scratch_size __attribute__((tls_model("initial-exec")));
+
+void *scratch_get(size_t size)
+{
+	int saved_errno = errno;
+
+	if (size > scratch_size) {
+		void *made = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (made == MAP_FAILED)
+			return NULL;
+		if (scratch)
+			sys_munmap(scratch, scratch_size);
+		scratch = made;
+		scratch_size = size;
+	}
+	errno = saved_errno;
+	return scratch;
+}
+
+bool set_is_ready(int set)
+{
+	struct pollfd look = { .fd = set, .events = POLLIN };
+	const struct timespec at_once = { 0, 0 };
+	int saved_errno = errno;
+	bool ready;
+
+	pending_look_at_all();
+	ready = SYS(SYS_ppoll, &look, 1, &at_once, NULL, 0) != 0;
+	errno = saved_errno;
+	return ready;
+}
+
 /* ---- who waits ----------------------------------------------------------------------- */
 
 #define WAITERS 256
 
 struct waiter {
-	_Alignas(64) _Atomic int32_t thread; /* 0: free */
-	_Atomic int32_t process;             /* 0: before it attached */
-	_Atomic int64_t until_ns;            /* 0: does not wait */
+	_Atomic int32_t thread;   /* 0: free */
+	_Atomic int32_t process;  /* 0: before it attached */
+	_Atomic int64_t until_ns; /* 0: does not wait */
 };
 
 static struct waiter waiters[WAITERS];

@@ -6,11 +6,20 @@
 #ifndef HOLDFAST_ENGINE_PATIENCE_H
 #define HOLDFAST_ENGINE_PATIENCE_H
 
+#include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/single_threaded.h>
 #include <time.h>
 
 #define WAIT_FOREVER INT64_MAX
+
+/* No other thread can make anything pending meanwhile. */
+static inline bool wait_is_alone(void)
+{
+	return __libc_single_threaded;
+}
 
 /*
  * When a wait began that nothing was pending for, as exactly as can be had for
@@ -30,6 +39,27 @@ int64_t wait_left_ns(int64_t until_ns);
 struct timespec wait_next(int64_t until_ns);
 /* In whole milliseconds, never less; -1: for ever. */
 int wait_next_ms(int64_t until_ns);
+
+/*
+ * A wait that is made of several calls must be to signals as the one that it stands
+ * for: they can come inside of the real calls only, where `inside` is the mask, and
+ * one that it blocks comes at the end.
+ */
+struct wait_mask {
+	uint64_t before;
+	sigset_t inside;
+};
+void wait_mask_begin(struct wait_mask *mask, const sigset_t *inside);
+void wait_mask_end(const struct wait_mask *mask);
+
+/* False for a time that the kernel refuses. */
+bool timeout_is_valid(const struct timespec *timeout);
+
+/* Memory for the thread's next wait with many descriptors; kept, so that a jump out of it loses nothing. */
+void *scratch_get(size_t size);
+
+/* Whether a set that is said to be ready still is, now that the sockets in it were looked at. */
+bool set_is_ready(int set);
 
 /* This thread waits in an epoll set until then, WAIT_FOREVER if it knows of nothing due; 0: no more. */
 void waiter_set(int64_t until_ns);

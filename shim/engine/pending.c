@@ -101,18 +101,24 @@ void pending_connected(struct connection *connection, int fd)
 	/* Out of use before anything else, for a jump out of a handler can come at any point: then
 	 * the next call that sees success gets here again. */
 	if (claim_change(pending, CLAIM_READY, CLAIM_UNUSED))
-		name_connected(&pending->call);
+		name_connected(connection);
 	else if (atomic_load(&pending->claim) == CLAIM_BUSY)
 		return;
 	operation_succeed(connection, operation_ticket(connection));
 	attention_change(connection, 0, ATTENTION_PENDING);
 }
 
+void pending_anew(struct connection *connection, bool is_left)
+{
+	if (connection->attention & ATTENTION_FAILED)
+		attention_change(connection, is_left ? ATTENTION_TOLD : ATTENTION_ANEW, 0);
+}
+
 int pending_error_take(struct connection *connection)
 {
 	int error = atomic_exchange(&connection->error, 0);
 
-	attention_change(connection, 0, ATTENTION_FAILED);
+	attention_change(connection, 0, ATTENTION_TOLD);
 	return error;
 }
 
@@ -132,6 +138,9 @@ void pending_close(struct connection *connection, int fd)
 			state_abandoned(pending);
 		claim_give(pending);
 	}
+	/* A jump can have left an entry behind that nobody uses. */
+	attention_change(connection, 0,
+			 ATTENTION_PENDING | ATTENTION_HELD | ATTENTION_SCHEDULED | ATTENTION_TOLD);
 	schedule_unlock(&signals);
 	errno = saved_errno;
 }
@@ -146,7 +155,7 @@ void pending_shut(struct connection *connection)
 		tcp_reset(pending->call.fd);
 		connection->error = ECONNRESET;
 		state_abandoned(pending);
-		state_show(pending, ATTENTION_FAILED, 0);
+		state_show(pending, ATTENTION_TOLD, 0);
 		claim_give(pending);
 	}
 	schedule_unlock(&signals);
@@ -158,8 +167,13 @@ void pending_renumber(struct connection *connection, int fd)
 	uint64_t signals;
 	int other;
 
+	if (!pending)
+		return;
 	schedule_lock(&signals);
-	if (pending->call.fd == fd && (other = connection_fd_next(connection, -1)) >= 0)
+	other = connection_fd_next(connection, -1);
+	if (other >= 0)
+		watch_move(fd, other);
+	if (other >= 0 && pending->call.fd == fd)
 		pending->call.fd = other;
 	schedule_unlock(&signals);
 }
@@ -206,6 +220,28 @@ uint32_t pending_live(const struct call *call)
 /* With more of them a look through all would cost more than it is worth. */
 #define A_FEW 64
 
+void pending_look_at_all(void)
+{
+	struct connection *connection;
+
+	if (atomic_load(&schedule_get()->pending) - atomic_load(&schedule_get()->held) > A_FEW)
+		return;
+	for (uint32_t i = 0; (connection = connection_at(i)); i++)
+		if (pending_outlook(connection) == OUTLOOK_UNDER_WAY &&
+		    connection_is_pending(connection) && !tcp_is_connected(connection->slot->fd))
+			pending_look(connection, connection->slot->fd, 0);
+}
+
+int pending_foreign_error(struct connection *connection, int fd)
+{
+	int error = connection->slot->last_error;
+
+	if (!(connection->attention & (ATTENTION_HELD | ATTENTION_FAILED)) ||
+	    connection_is_pending(connection) || tcp_is_connected(fd) || tcp_is_connecting(fd))
+		return 0;
+	return error ? error : ECONNREFUSED;
+}
+
 bool pending_unwatched(void)
 {
 	struct connection *connection;
@@ -219,27 +255,33 @@ bool pending_unwatched(void)
 	return false;
 }
 
-void pending_hide(struct connection *connection)
+void pending_hide(struct connection *connection, int fd)
 {
 	uint64_t signals;
 
 	schedule_lock(&signals);
 	if (pending_outlook(connection) == OUTLOOK_HELD)
-		watch_take_out(connection, connection->pending->call.fd);
+		watch_take_out(connection, fd);
+	else
+		watch_rearm(fd);
 	schedule_unlock(&signals);
 }
 
-bool pending_control(struct connection *connection, int set, int operation, int fd,
-		     const struct epoll_event *event, int *result)
+int pending_control(struct connection *connection, int set, int operation, int fd,
+		    struct epoll_event *event)
 {
 	uint64_t signals;
-	bool done;
+	int result;
 
+	/* Nobody takes it out or puts it back meanwhile. */
 	schedule_lock(&signals);
-	done = pending_outlook(connection) == OUTLOOK_HELD &&
-	       watch_control(set, operation, fd, event, result);
+	if (!watch_control(set, operation, fd, event, &result)) {
+		result = watch_make_call(set, operation, fd, event, true);
+		if (result == 0 && connection && pending_outlook(connection) == OUTLOOK_HELD)
+			watch_take_out(connection, fd);
+	}
 	schedule_unlock(&signals);
-	return done;
+	return result;
 }
 
 void pending_leave(void)

@@ -33,7 +33,7 @@ enum pending_phase {
 
 /*
  * Who may look at one. It is filled outside of the lock, by the thread that connects; one
- * that is left there by a jump may be filled again.
+ * that a jump leaves half-filled is not used again, and its connects pass through.
  */
 enum pending_claim { CLAIM_UNUSED, CLAIM_FILLING, CLAIM_READY, CLAIM_BUSY };
 
@@ -43,9 +43,10 @@ struct pending {
 	struct sockaddr_in6 peer; /* of either family; of AF_UNIX it lies elsewhere, being larger */
 	struct pending *next, *previous; /* who follows the same leader */
 	int64_t held_at_ns;
-	int64_t bound_ns; /* when the attempt under way is cut; 0: never */
-	uint32_t place;   /* in the schedule */
-	int32_t error;    /* of the last attempt */
+	int64_t puzzled_ns; /* since when it has failed without saying why; 0: no */
+	int64_t bound_ns;   /* when the attempt under way is cut; 0: never */
+	uint32_t place;     /* in the schedule */
+	int32_t error;      /* of the last attempt */
 	uint8_t phase;
 	bool moved;             /* the attempt under way is at another address of the name */
 	_Atomic uint32_t claim; /* enum pending_claim */
@@ -82,6 +83,12 @@ bool pending_is_current(struct connection *connection, int fd);
 /* A wait or a transfer showed success. Lock-free if the first attempt succeeded. */
 void pending_connected(struct connection *connection, int fd);
 
+/*
+ * The program has shut a failed one down, or, is_left, left it with AF_UNSPEC: its errno
+ * is still to be told, but not by connect(), which begins anew.
+ */
+void pending_anew(struct connection *connection, bool is_left);
+
 /* Tells a failed one's errno, once: 0 if another thread was told. */
 int pending_error_take(struct connection *connection);
 
@@ -100,7 +107,7 @@ int pending_wait(struct connection *connection, int64_t until_ns);
 
 /* fd is closed, and is the connection's last: what is known of the outcome is recorded. */
 void pending_close(struct connection *connection, int fd);
-/* shutdown() of one that is held: as one under way, it is left and says ECONNRESET once. */
+/* shutdown() or AF_UNSPEC of one that is held: as one under way, it is left and says ECONNRESET once. */
 void pending_shut(struct connection *connection);
 /* fd is closed, and others still stand for the connection. */
 void pending_renumber(struct connection *connection, int fd);
@@ -111,15 +118,27 @@ void pending_renumber(struct connection *connection, int fd);
  */
 uint32_t pending_live(const struct call *call);
 
+/* Serves each of a few that are under way and have failed: a set said that one of its sockets has. */
+void pending_look_at_all(void);
+
+/*
+ * In a forked child, of a connect that its parent holds: the errno that it failed
+ * with so far, since the socket itself looks connected. 0: ask the socket.
+ */
+int pending_foreign_error(struct connection *connection, int fd);
+
 /* Whether one of a few is under way and registered in no set that is known. */
 bool pending_unwatched(void);
 
-/* A held one is in a set again, to wake somebody or by the program: out of it. */
-void pending_hide(struct connection *connection);
+/*
+ * A held one was reported by a set: out of it. If it is held no more by now, the set
+ * is made to look again, since an event that was taken is not reported twice.
+ */
+void pending_hide(struct connection *connection, int fd);
 
-/* epoll_ctl() on one that is held. False if the kernel is to be asked. */
-bool pending_control(struct connection *connection, int set, int operation, int fd,
-		     const struct epoll_event *event, int *result);
+/* epoll_ctl() on a socket while others are held, or it is itself. errno as epoll_ctl(). */
+int pending_control(struct connection *connection, int set, int operation, int fd,
+		    struct epoll_event *event);
 
 /*
  * The caller leaves its wait, and with it whoever knew of the next deadline: if

@@ -47,7 +47,19 @@ void serve_under_way(struct pending *pending)
 	state_show(pending, ATTENTION_SCHEDULED, 0);
 }
 
-int outcome_find(const struct pending *pending)
+/* For so long the errno may be in another thread's hands, which asked for it and has not said so. */
+#define PUZZLED_NS (4 * TICK_NS)
+
+static int outcome_guess(struct pending *pending)
+{
+	int64_t now = clock_ns();
+
+	if (!pending->puzzled_ns)
+		pending->puzzled_ns = now;
+	return now - pending->puzzled_ns < PUZZLED_NS ? EINPROGRESS : ECONNABORTED;
+}
+
+int outcome_find(struct pending *pending)
 {
 	int fd = pending->call.fd, error;
 
@@ -59,7 +71,7 @@ int outcome_find(const struct pending *pending)
 	error = socket_error(fd);
 	if (error)
 		return error;
-	return tcp_is_connecting(fd) ? EINPROGRESS : ECONNABORTED;
+	return tcp_is_connecting(fd) ? EINPROGRESS : outcome_guess(pending);
 }
 
 /* The kernel says so only of connections that it had made: that is no failed attempt. */
@@ -92,6 +104,7 @@ static void attempt_start(struct pending *pending, const struct sockaddr *peer, 
 {
 	int error;
 
+	pending->puzzled_ns = 0;
 	if (peer->sa_family != AF_UNIX)
 		tcp_reset(pending->call.fd);
 	error = connect_start(pending->call.fd, peer, length);
@@ -230,9 +243,25 @@ static void under_way_check(struct pending *pending)
 		outcome_settle(pending, error);
 }
 
+/* Its number was closed unseen; perhaps another one stands for the socket still. */
+static bool other_number_find(struct pending *pending)
+{
+	struct call *call = &pending->call;
+
+	if (call->connection->fds == 1 || operation_ticket(call->connection) != call->ticket)
+		return false;
+	for (int fd = connection_fd_next(call->connection, -1); fd >= 0;
+	     fd = connection_fd_next(call->connection, fd))
+		if (socket_cookie(fd) == call->cookie) {
+			call->fd = fd;
+			return true;
+		}
+	return false;
+}
+
 static void pending_serve(struct pending *pending)
 {
-	if (!call_is_current(&pending->call)) {
+	if (!call_is_current(&pending->call) && !other_number_find(pending)) {
 		state_abandoned(pending); /* closed by a raw system call */
 		return;
 	}

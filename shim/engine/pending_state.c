@@ -59,9 +59,8 @@ void claim_give(struct pending *pending)
 /* False if another connect uses it: another thread has taken the socket for its own. */
 static bool claim_fill(struct pending *pending)
 {
-	while (!claim_change(pending, CLAIM_UNUSED, CLAIM_FILLING) &&
-	       !claim_change(pending, CLAIM_FILLING, CLAIM_FILLING)) {
-		if (atomic_load(&pending->claim) == CLAIM_READY)
+	while (!claim_change(pending, CLAIM_UNUSED, CLAIM_FILLING)) {
+		if (atomic_load(&pending->claim) != CLAIM_BUSY)
 			return false;
 		SYS(SYS_sched_yield);
 	}
@@ -83,6 +82,7 @@ static void pending_fill(struct pending *pending, struct sockaddr *peer, size_t 
 	pending->next = pending->previous = NULL;
 	pending->place = 0;
 	pending->bound_ns = 0;
+	pending->puzzled_ns = 0;
 	pending->error = 0;
 	pending->moved = false;
 	pending->phase = PHASE_UNDER_WAY;
@@ -91,19 +91,25 @@ static void pending_fill(struct pending *pending, struct sockaddr *peer, size_t 
 bool pending_begin(struct call *call)
 {
 	struct connection *connection = call->connection;
-	struct pending *pending = connection->pending;
 	bool is_path = call->peer->sa_family == AF_UNIX;
-	struct sockaddr *peer = is_path ? connection_path(connection)
-					: (struct sockaddr *)&pending->peer;
+	struct pending *pending;
+	struct sockaddr *peer;
 
 	if (!connection->is_stream || !schedule_make() ||
 	    operation_ticket(connection) != call->ticket)
+		return false;
+	pending = connection_pending(connection);
+	peer = is_path ? connection_path(connection) : (struct sockaddr *)&pending->peer;
+	if (!pending || !peer)
 		return false;
 	if (connection->attention & ATTENTION_PENDING)
 		return true;
 	if (!claim_fill(pending))
 		return false;
 	connection->cookie = 0;
+	connection->name = (uint64_t)call->name.entry << 32 | call->name.version;
+	connection->lookup = call->name.lookup;
+	connection->named = call->named;
 	pending_fill(pending, peer, is_path ? sizeof(struct sockaddr_un) : sizeof(pending->peer),
 		     call);
 	attention_change(connection, ATTENTION_PENDING, ATTENTION_FAILED);
@@ -117,6 +123,7 @@ void state_hide(struct pending *pending)
 {
 	struct connection *connection = connection_behind(pending);
 
+	schedule_get()->used = 1;
 	if (!(connection->attention & ATTENTION_HELD))
 		pending->held_at_ns = clock_ns();
 	attention_change(connection, ATTENTION_HELD | ATTENTION_SCHEDULED, 0);
@@ -131,8 +138,10 @@ void state_show(struct pending *pending, uint32_t set, uint32_t clear)
 
 	if (connection->attention & ATTENTION_HELD)
 		operation_waited(connection, clock_ns() - pending->held_at_ns);
-	attention_change(connection, set, clear | ATTENTION_HELD);
+	/* In its sets before anything else: nobody may find it in none. Whoever is told of it
+	 * meanwhile waits for the lock. */
 	watch_put_back(connection, fd);
+	attention_change(connection, set, clear | ATTENTION_HELD);
 }
 
 /* ---- ends ---------------------------------------------------------------------------------- */
@@ -144,12 +153,18 @@ static void pending_detach(struct pending *pending)
 	leader_leave(pending);
 }
 
-/* The name's walk is over; which of its addresses this process is connected to is known. */
-void name_connected(struct call *call)
+/* The name's walk is over. */
+void name_connected(const struct connection *connection)
 {
-	if (!call->named)
-		return;
-	name_walk_end(&call->name);
+	uint64_t words = connection->name;
+	const struct name name = {
+		.entry = (uint32_t)(words >> 32),
+		.version = (uint32_t)words,
+		.lookup = connection->lookup,
+	};
+
+	if (connection->named)
+		name_walk_end(&name);
 }
 
 void state_succeeded(struct pending *pending)
@@ -161,7 +176,7 @@ void state_succeeded(struct pending *pending)
 	if (pending->moved)
 		store_count(connection->record, COUNTER_failovers, 1);
 	operation_succeed(connection, pending->call.ticket);
-	name_connected(&pending->call);
+	name_connected(connection);
 	state_show(pending, 0, ATTENTION_PENDING | ATTENTION_SCHEDULED);
 }
 

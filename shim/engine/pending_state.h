@@ -44,12 +44,12 @@ void state_lost(struct pending *pending, int error);
 void state_abandoned(struct pending *pending);
 
 /* The name's walk is over: one of its addresses is connected. Lock-free. */
-void name_connected(struct call *call);
+void name_connected(const struct connection *connection);
 
 /* ---- pending_serve.c ---- */
 
 /* What the socket itself says of the attempt: 0, EINPROGRESS or its errno. */
-int outcome_find(const struct pending *pending);
+int outcome_find(struct pending *pending);
 /* Does what follows from that. */
 void outcome_settle(struct pending *pending, int error);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "policy_cache.h"
+#include "shim/libc.h"
 #include "shim/sys.h"
 
 #define COMPILED_MAX (4u << 20)
@@ -43,8 +44,9 @@ static void parser_path(char path[STORE_PATH_SIZE])
 
 /*
  * Opened with RTLD_DEEPBIND, since a program that carries its own cJSON (iperf3)
- * would otherwise be asked to parse.  The sanitizers' runtimes abort at that
- * flag; a program that is built with one gets the plain order.
+ * would otherwise be asked to parse; and not by our own dlopen(), which takes that
+ * flag away.  The sanitizers' runtimes abort at it; a program that is built with
+ * one gets the plain order.
  */
 static void *parser_open(struct line *problem)
 {
@@ -53,7 +55,7 @@ static void *parser_open(struct line *problem)
 	void *parser;
 
 	parser_path(path);
-	parser = dlopen(path, RTLD_NOW | RTLD_LOCAL | (sanitized ? 0 : RTLD_DEEPBIND));
+	parser = LIBC(dlopen)(path, RTLD_NOW | RTLD_LOCAL | (sanitized ? 0 : RTLD_DEEPBIND));
 	if (!parser) {
 		line_add(problem, "the policy cannot be parsed: ");
 		line_add(problem, dlerror());

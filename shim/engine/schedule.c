@@ -6,15 +6,22 @@
 #include "pending.h"
 #include "shim/sys.h"
 
-static struct schedule nothing_pending;
-struct schedule *_Atomic schedule = &nothing_pending;
+/* The first words of one, which is all that is looked at while nothing is pending: the whole is
+ * large, and every process loads this. */
+static union {
+	_Atomic uint64_t words[1];
+	char bytes[offsetof(struct schedule, leaders)];
+} nothing_pending;
+#define NOTHING_PENDING ((struct schedule *)(void *)&nothing_pending)
+
+struct schedule *_Atomic schedule = NOTHING_PENDING;
 
 bool schedule_make(void)
 {
-	struct schedule *made, *expected = &nothing_pending;
+	struct schedule *made, *expected = NOTHING_PENDING;
 	int saved_errno = errno;
 
-	if (schedule_get() != &nothing_pending)
+	if (schedule_get() != NOTHING_PENDING)
 		return true;
 	made = sys_mmap(NULL, sizeof(*made), PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -22,7 +29,7 @@ bool schedule_make(void)
 				   !atomic_compare_exchange_strong(&schedule, &expected, made)))
 		sys_munmap(made, sizeof(*made));
 	errno = saved_errno;
-	return schedule_get() != &nothing_pending;
+	return schedule_get() != NOTHING_PENDING;
 }
 
 /* ---- the lock -------------------------------------------------------------------- */

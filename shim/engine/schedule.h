@@ -45,6 +45,7 @@ struct schedule {
 	_Atomic uint32_t lock;    /* odd while it is held */
 	_Atomic uint32_t pending; /* connects whose outcome the program has not been told */
 	_Atomic uint32_t held;    /* those of them that are between two attempts */
+	_Atomic uint32_t used;    /* something was held at some time */
 	_Atomic int64_t next_ns;  /* the earliest deadline, CLOCK_MONOTONIC; 0: none */
 	uint32_t count;
 	struct leader leaders[ENDPOINTS_PER_PROCESS];
@@ -72,6 +73,18 @@ static inline bool pending_any(void)
 static inline bool pending_any_held(void)
 {
 	return atomic_load_explicit(&schedule_get()->held, memory_order_relaxed) != 0;
+}
+
+/*
+ * Whether another thread may be taking sockets out of their sets or putting them back:
+ * then registrations change under the lock only.
+ */
+static inline bool registrations_move(void)
+{
+	const struct schedule *s = schedule_get();
+
+	return __builtin_expect(atomic_load_explicit(&s->used, memory_order_relaxed) != 0, 0) &&
+	       (atomic_load(&s->pending) || atomic_load(&s->lock) % 2);
 }
 
 /* Something will have to be done at some time. */

@@ -7,12 +7,15 @@
 #include "pending.h"
 #include "tcp.h"
 
-/* How long a call that may block waits at most: the shorter of the socket's own timeouts. */
+/* How long a call that may block waits at most, by one of the socket's own timeouts. */
 static int64_t blocking_until(int fd)
 {
 	struct timeval limit = { 0, 0 };
 
-	if (!receive_timeout_get(fd, &limit) || (!limit.tv_sec && !limit.tv_usec))
+	receive_timeout_get(fd, &limit);
+	if (!limit.tv_sec && !limit.tv_usec)
+		send_timeout_get(fd, &limit);
+	if (!limit.tv_sec && !limit.tv_usec)
 		return INT64_MAX;
 	return clock_ns() + limit.tv_sec * SECOND_NS + limit.tv_usec * 1000;
 }
@@ -27,8 +30,11 @@ bool transfer_attend(struct connection *connection, int fd, int flags)
 	int error = 0;
 
 	engine_attend(connection, fd);
-	if (!connection_is_pending(connection))
-		return true;
+	if (!connection_is_pending(connection)) {
+		error = pending_foreign_error(connection, fd);
+		errno = error ? error : errno;
+		return !error;
+	}
 	if (connection->attention & (ATTENTION_HELD | ATTENTION_FAILED) &&
 	    !pending_is_current(connection, fd))
 		return true;
@@ -54,14 +60,24 @@ bool transfer_settle(struct connection *connection, int fd, int flags, ssize_t *
 {
 	int error = *result < 0 ? errno : 0;
 
-	if (!connection_is_pending(connection) || connection->attention & ATTENTION_HELD)
+	/* Not the program's mode, but ours for the moment of another thread's attempt. */
+	if (error == EAGAIN)
+		return may_wait(fd, flags) && blocking_until(fd) == INT64_MAX;
+	if (!connection_is_pending(connection))
 		return false;
 	if (*result > 0 || (!error_is_the_calls(error) && tcp_is_connected(fd))) {
 		pending_connected(connection, fd);
 		return false;
 	}
+	if (error_is_the_calls(error))
+		return false;
+	/* Another thread was told of the failure while this one asked, or is just being told. */
+	if (!error && !tcp_is_connecting(fd))
+		pending_look(connection, fd, 0);
+	if (connection->attention & (ATTENTION_HELD | ATTENTION_FAILED))
+		return true;
 	/* Nothing was transferred: a call for no bytes, or whoever shares the socket knows more. */
-	if (!error || error_is_the_calls(error))
+	if (!error)
 		return false;
 	switch (pending_look(connection, fd, error)) {
 	case OUTLOOK_FAILED:

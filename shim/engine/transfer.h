@@ -7,10 +7,12 @@
 #ifndef HOLDFAST_ENGINE_TRANSFER_H
 #define HOLDFAST_ENGINE_TRANSFER_H
 
+#include <errno.h>
 #include <sys/types.h>
 
 #include "connect.h"
 #include "connection.h"
+#include "datagram.h"
 
 /* Before a call on a connection that wants attention: false if errno is the answer. */
 bool transfer_attend(struct connection *connection, int fd, int flags);
@@ -21,15 +23,20 @@ bool transfer_attend(struct connection *connection, int fd, int flags);
  */
 bool transfer_settle(struct connection *connection, int fd, int flags, ssize_t *result);
 
-static inline bool transfer_begin(struct connection *connection, int fd, int flags)
+/* before: what attention the connection wanted then, which another thread may settle meanwhile. */
+static inline bool transfer_begin(struct connection *connection, int fd, int flags,
+				  uint32_t *before)
 {
-	return __builtin_expect(connection->attention == 0, 1) ||
-	       transfer_attend(connection, fd, flags);
+	*before = connection->attention;
+	return __builtin_expect(*before == 0, 1) || transfer_attend(connection, fd, flags);
 }
 
-static inline bool transfer_end(struct connection *connection, int fd, int flags, ssize_t *result)
+static inline bool transfer_end(struct connection *connection, int fd, int flags, uint32_t before,
+				ssize_t *result)
 {
-	return __builtin_expect(connection->attention & ATTENTION_PENDING, 0) &&
+	if (__builtin_expect(*result < 0, 0) && errno == ECONNREFUSED && !connection->is_stream)
+		datagram_failed(connection, errno);
+	return __builtin_expect((before | connection->attention) & ATTENTION_CONNECT, 0) &&
 	       transfer_settle(connection, fd, flags, result);
 }
 
@@ -59,20 +66,24 @@ static inline ssize_t transfer_looked(struct connection *connection, ssize_t res
  * SEND(fd, flags, call): the call, its result counted as sent if fd is a managed
  * connection; else nothing but the call, in tail position.
  */
-#define TRANSFER(direction, fd, flags, call)                                                    \
-	({                                                                                      \
-		struct connection *connection_ = connection_of(fd);                             \
-		ssize_t result_;                                                                \
-                                                                                                \
-		if (__builtin_expect(connection_ == NULL, 1)) {                                 \
-			result_ = (call);                                                       \
-		} else {                                                                        \
-			do                                                                      \
-				result_ = transfer_begin(connection_, fd, flags) ? (call) : -1; \
-			while (transfer_end(connection_, fd, flags, &result_));                 \
-			transfer_##direction(connection_, result_);                             \
-		}                                                                               \
-		result_;                                                                        \
+#define TRANSFER(direction, fd, flags, call)                                               \
+	({                                                                                 \
+		struct connection *connection_ = connection_of(fd);                        \
+		uint32_t before_;                                                          \
+		ssize_t result_;                                                           \
+                                                                                           \
+		if (__builtin_expect(connection_ == NULL, 1)) {                            \
+			result_ = (call);                                                  \
+		} else {                                                                   \
+			do {                                                               \
+				result_ = -1;                                              \
+				if (!transfer_begin(connection_, fd, flags, &before_))     \
+					break;                                             \
+				result_ = (call);                                          \
+			} while (transfer_end(connection_, fd, flags, before_, &result_)); \
+			transfer_##direction(connection_, result_);                        \
+		}                                                                          \
+		result_;                                                                   \
 	})
 #define SEND(fd, flags, call) TRANSFER(sent, fd, flags, call)
 #define RECEIVE(fd, flags, call) TRANSFER(received, fd, flags, call)

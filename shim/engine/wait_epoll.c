@@ -27,47 +27,85 @@ struct epoll_call {
 /* What the kernel says of a connect that failed and was not asked about yet. */
 #define FAILED_EVENTS (EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLOUT | EPOLLWRNORM)
 
-static bool is_under_way(struct connection *connection, int fd)
+static bool is_under_way(const struct connection *connection)
 {
-	return connection_is_pending(connection) &&
+	return connection && connection_is_pending(connection) &&
 	       (connection->attention & (ATTENTION_PENDING | ATTENTION_HELD)) == ATTENTION_PENDING;
 }
 
 /* Whether an error event can be this one's. It is served, if it has failed. */
-static bool is_to_blame(struct connection *connection, int fd)
+static bool is_to_blame(int fd)
 {
-	if (!connection_is_pending(connection) ||
-	    (is_under_way(connection, fd) && tcp_is_connected(fd)))
+	struct connection *connection = connection_of(fd);
+
+	if (!connection || !connection_is_pending(connection) ||
+	    (is_under_way(connection) && tcp_is_connected(fd)))
 		return false;
-	return pending_look(connection, fd, 0) != OUTLOOK_UNDER_WAY;
+	/* Closed, though nobody has said why yet: another thread is about to. */
+	return pending_look(connection, fd, 0) != OUTLOOK_UNDER_WAY || !tcp_is_connecting(fd);
+}
+
+/* It failed once, and was begun anew after the event was there. */
+static bool is_retried(int fd)
+{
+	const struct connection *connection = connection_of(fd);
+
+	return connection && connection_is_pending(connection) &&
+	       connection->attention & ATTENTION_SCHEDULED;
+}
+
+static bool is_set_or_under_way(int fd)
+{
+	return fd_kind(fd) & FD_SET_OF_FDS || is_under_way(connection_of(fd));
+}
+
+/* A set in a set is ready for what was in it before it was looked at. */
+static bool set_correct(int outer, struct epoll_event *event, int set)
+{
+	struct epoll_event again = { watch_events(outer, set), event->data };
+
+	if (set_is_ready(set))
+		return true;
+	if (again.events & EPOLLONESHOT)
+		LIBC(epoll_ctl)(outer, EPOLL_CTL_MOD, set, &again);
+	return false;
 }
 
 /* False if the program is not to see it. */
 static bool event_correct(int set, struct epoll_event *event)
 {
-	bool is_error = event->events & (EPOLLERR | EPOLLHUP);
-	int fd = watch_find(set, event->data.u64, is_error, is_error ? is_to_blame : is_under_way);
+	int fd = watch_find(set, event->data.u64, false, is_set_or_under_way);
+
+	if (fd >= 0 && fd_kind(fd) & FD_SET_OF_FDS)
+		return set_correct(set, event, fd);
+	/* Data that is not the number itself may be another socket's too. */
+	if (fd >= 0 && (int)event->data.u32 == fd)
+		pending_connected(connection_of(fd), fd);
+	return true;
+}
+
+static bool error_correct(int set, struct epoll_event *event)
+{
+	int fd = watch_find(set, event->data.u64, true, is_to_blame);
 	struct connection *connection;
 
-	if (fd < 0 && is_error && pending_unwatched()) {
+	if (fd < 0 && pending_unwatched()) {
 		watch_learn(set, event->data.u64);
 		fd = watch_find(set, event->data.u64, true, is_to_blame);
 	}
+	if (fd < 0)
+		fd = watch_find(set, event->data.u64, true, is_retried);
 	connection = fd < 0 ? NULL : connection_of(fd);
 	if (!connection)
 		return true;
-	if (!is_error) {
-		/* Other data than the number may be another socket's too. */
-		if ((int)event->data.u32 == fd)
-			pending_connected(connection, fd);
-		return true;
-	}
-	if (connection->attention & ATTENTION_FAILED) {
-		event->events |= EPOLLERR | EPOLLHUP | (watch_events(set, fd) & FAILED_EVENTS);
+	if (connection->attention & ATTENTION_FAILED && connection_is_pending(connection)) {
+		event->events |= EPOLLERR | EPOLLHUP;
+		if (!(connection->attention & ATTENTION_LEFT))
+			event->events |= watch_events(set, fd) & FAILED_EVENTS;
 		return true;
 	}
 	/* It was put back to wake somebody, or is connected to another address by now. */
-	pending_hide(connection);
+	pending_hide(connection, fd);
 	return false;
 }
 
@@ -75,9 +113,13 @@ static int events_correct(const struct epoll_call *call, int count)
 {
 	int kept = 0;
 
-	for (int i = 0; i < count; i++)
-		if (event_correct(call->set, &call->events[i]))
-			call->events[kept++] = call->events[i];
+	for (int i = 0; i < count; i++) {
+		struct epoll_event event = call->events[i];
+
+		if (event.events & (EPOLLERR | EPOLLHUP) ? error_correct(call->set, &event)
+							 : event_correct(call->set, &event))
+			call->events[kept++] = event;
+	}
 	return kept;
 }
 
@@ -96,17 +138,19 @@ static int epoll_real(const struct epoll_call *call)
 }
 
 /* No longer than until something is due. */
-static int epoll_bounded(const struct epoll_call *call, int64_t until_ns)
+static int epoll_bounded(const struct epoll_call *call, int64_t until_ns, const sigset_t *inside)
 {
 	struct epoll_call bounded = *call;
-	struct timespec next;
 	int64_t due = pending_run();
+	struct timespec next;
 	int result;
 
+	bounded.mask = inside;
 	if (call->kind == EPOLL_PWAIT2) {
 		next = wait_next(until_ns);
 		bounded.timeout = &next;
 	} else {
+		bounded.kind = EPOLL_PWAIT;
 		bounded.timeout_ms = wait_next_ms(until_ns);
 	}
 	waiter_set(due < until_ns ? due : until_ns);
@@ -120,16 +164,19 @@ static __attribute__((noinline, cold)) int epoll_serve(const struct epoll_call *
 						       int64_t until_ns, int result)
 {
 	bool called = result > 0;
+	struct wait_mask signals;
 
+	wait_mask_begin(&signals, call->mask);
 	for (;;) {
 		if (result > 0)
 			result = events_correct(call, result);
 		if (result || (called && wait_is_over(until_ns)))
 			break;
-		result = epoll_bounded(call, until_ns);
+		result = epoll_bounded(call, until_ns, &signals.inside);
 		called = true;
 	}
 	pending_leave();
+	wait_mask_end(&signals);
 	return result;
 }
 
@@ -149,13 +196,14 @@ static int64_t call_until(const struct epoll_call *call, int64_t began_ns)
 					  : wait_until_ms(began_ns, call->timeout_ms);
 }
 
-static inline int epoll_any(const struct epoll_call *call)
+static __attribute__((noinline)) int epoll_any(const struct epoll_call *call)
 {
 	bool pending = pending_any();
 	int64_t began = 0;
 	int result = 0;
 
-	if (!pending || !pending_any_due()) {
+	if (!pending || !pending_any_due() ||
+	    (call->kind == EPOLL_PWAIT2 && !timeout_is_valid(call->timeout))) {
 		began = pending ? clock_ns() : wait_began(call_is_timed(call));
 		if (call_waits(call))
 			waiter_set(WAIT_FOREVER);
@@ -168,7 +216,8 @@ static inline int epoll_any(const struct epoll_call *call)
 	return epoll_serve(call, call_until(call, began), result);
 }
 
-int engine_epoll_wait(int set, struct epoll_event *events, int room, int timeout_ms)
+static __attribute__((noinline)) int epoll_wait_any(int set, struct epoll_event *events, int room,
+						    int timeout_ms)
 {
 	const struct epoll_call call = { .set = set,
 					 .events = events,
@@ -179,8 +228,15 @@ int engine_epoll_wait(int set, struct epoll_event *events, int room, int timeout
 	return epoll_any(&call);
 }
 
-int engine_epoll_pwait(int set, struct epoll_event *events, int room, int timeout_ms,
-		       const sigset_t *mask)
+int engine_epoll_wait(int set, struct epoll_event *events, int room, int timeout_ms)
+{
+	if (!pending_any() && wait_is_alone())
+		return LIBC(epoll_wait)(set, events, room, timeout_ms);
+	return epoll_wait_any(set, events, room, timeout_ms);
+}
+
+static __attribute__((noinline)) int epoll_pwait_any(int set, struct epoll_event *events, int room,
+						     int timeout_ms, const sigset_t *mask)
 {
 	const struct epoll_call call = { .set = set,
 					 .events = events,
@@ -192,8 +248,17 @@ int engine_epoll_pwait(int set, struct epoll_event *events, int room, int timeou
 	return epoll_any(&call);
 }
 
-int engine_epoll_pwait2(int set, struct epoll_event *events, int room,
-			const struct timespec *timeout, const sigset_t *mask)
+int engine_epoll_pwait(int set, struct epoll_event *events, int room, int timeout_ms,
+		       const sigset_t *mask)
+{
+	if (!pending_any() && wait_is_alone())
+		return LIBC(epoll_pwait)(set, events, room, timeout_ms, mask);
+	return epoll_pwait_any(set, events, room, timeout_ms, mask);
+}
+
+static __attribute__((noinline)) int epoll_pwait2_any(int set, struct epoll_event *events, int room,
+						      const struct timespec *timeout,
+						      const sigset_t *mask)
 {
 	const struct epoll_call call = { .set = set,
 					 .events = events,
@@ -205,24 +270,27 @@ int engine_epoll_pwait2(int set, struct epoll_event *events, int room,
 	return epoll_any(&call);
 }
 
+int engine_epoll_pwait2(int set, struct epoll_event *events, int room,
+			const struct timespec *timeout, const sigset_t *mask)
+{
+	if (!pending_any() && wait_is_alone())
+		return LIBC(epoll_pwait2)(set, events, room, timeout, mask);
+	return epoll_pwait2_any(set, events, room, timeout, mask);
+}
+
 /* ---- registrations ------------------------------------------------------------------------------ */
 
 int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
 {
 	struct connection *connection = connection_of(fd);
-	int result;
+	bool is_contended;
 
-	if (!connection && !(fd_kind(fd) & FD_STREAM))
+	if (!connection && !(fd_kind(fd) & (FD_STREAM | FD_SET_OF_FDS)))
 		return LIBC(epoll_ctl)(set, operation, fd, event);
-	if (connection && connection->attention & ATTENTION_HELD &&
-	    connection_is_pending(connection) &&
-	    pending_control(connection, set, operation, fd, event, &result))
-		return result;
-	result = LIBC(epoll_ctl)(set, operation, fd, event);
-	if (result == 0) {
-		watch_note(set, operation, fd, event);
-		if (connection && connection->attention & ATTENTION_HELD)
-			pending_hide(connection);
-	}
-	return result;
+	/* Another thread may find it failed at this moment and take it out. */
+	is_contended = registrations_move() || (operation != EPOLL_CTL_ADD && !wait_is_alone() &&
+						connection && connection_is_pending(connection));
+	if (is_contended && (!connection || pending_is_current(connection, fd)))
+		return pending_control(connection_of(fd), set, operation, fd, event);
+	return watch_make_call(set, operation, fd, event, false);
 }

@@ -17,32 +17,6 @@
 /* More are not managed, and so great a count may just be wrong: the kernel says that. */
 #define MOST (FD_CHUNKS * FDS_PER_CHUNK)
 
-/*
- * The program's array must not be changed, since a jump would leave it so; a
- * large copy is kept for the thread's next one.
- */
-static _Thread_local struct pollfd *large __attribute__((tls_model("initial-exec")));
-static _Thread_local nfds_t large_count __attribute__((tls_model("initial-exec")));
-
-static struct pollfd *large_get(nfds_t count)
-{
-	int saved_errno = errno;
-
-	if (count > large_count) {
-		struct pollfd *made = sys_mmap(NULL, count * sizeof(*made), PROT_READ | PROT_WRITE,
-					       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-		if (made == MAP_FAILED)
-			return NULL;
-		if (large)
-			sys_munmap(large, large_count * sizeof(*large));
-		large = made;
-		large_count = count;
-	}
-	errno = saved_errno;
-	return large;
-}
-
 static bool is_held(int fd)
 {
 	struct connection *connection = fd < 0 ? NULL : connection_of(fd);
@@ -57,8 +31,9 @@ static int poll_without_held(struct pollfd *fds, nfds_t count, const struct time
 	struct pollfd few[FEW], *copy = few;
 	int result;
 
+	/* The program's array must not be changed: a jump would leave it so. */
 	if (count > FEW)
-		copy = count < MOST ? large_get(count) : NULL;
+		copy = count < MOST ? scratch_get(count * sizeof(*copy)) : NULL;
 
 	if (!copy)
 		return LIBC(ppoll)(fds, count, timeout, mask);
@@ -78,15 +53,17 @@ static int poll_without_held(struct pollfd *fds, nfds_t count, const struct time
 /* What the kernel says of a connect that failed and was not asked about yet. */
 #define FAILED_EVENTS (POLLIN | POLLRDNORM | POLLRDHUP | POLLOUT | POLLWRNORM)
 
-static short events_failed(short events)
+static short events_failed(const struct connection *connection, short events)
 {
-	return (short)((events & FAILED_EVENTS) | POLLERR | POLLHUP);
+	short told = connection->attention & ATTENTION_LEFT ? POLLOUT | POLLWRNORM : FAILED_EVENTS;
+
+	return (short)((events & told) | POLLERR | POLLHUP);
 }
 
 static short events_correct(struct connection *connection, const struct pollfd *fd)
 {
 	if (connection->attention & ATTENTION_FAILED)
-		return events_failed(fd->events);
+		return events_failed(connection, fd->events);
 	if (connection->attention & ATTENTION_HELD)
 		return 0;
 	if (!(fd->revents & (POLLERR | POLLHUP))) {
@@ -95,7 +72,7 @@ static short events_correct(struct connection *connection, const struct pollfd *
 	}
 	switch (pending_look(connection, fd->fd, 0)) {
 	case OUTLOOK_FAILED:
-		return events_failed(fd->events);
+		return events_failed(connection, fd->events);
 	case OUTLOOK_CONNECTED:
 		/* At another address, just now. */
 		return (short)(fd->events & fd->revents & (POLLOUT | POLLWRNORM));
@@ -119,6 +96,9 @@ static int poll_correct(struct pollfd *fds, nfds_t count)
 		if (connection && connection_is_pending(connection) &&
 		    !(fds[i].revents & POLLNVAL) && pending_is_current(connection, fds[i].fd))
 			fds[i].revents = events_correct(connection, &fds[i]);
+		else if (!connection && fd_kind(fds[i].fd) & FD_SET_OF_FDS &&
+			 !set_is_ready(fds[i].fd))
+			fds[i].revents = 0;
 		ready += fds[i].revents != 0;
 	}
 	return ready;
@@ -132,7 +112,9 @@ static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t
 						      int result)
 {
 	bool called = result > 0;
+	struct wait_mask signals;
 
+	wait_mask_begin(&signals, mask);
 	for (;;) {
 		struct timespec next;
 
@@ -141,11 +123,12 @@ static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t
 		if (result || (called && wait_is_over(until_ns)))
 			break;
 		next = wait_next(until_ns);
-		result = pending_any_held() ? poll_without_held(fds, count, &next, mask)
-					    : LIBC(ppoll)(fds, count, &next, mask);
+		result = pending_any_held() ? poll_without_held(fds, count, &next, &signals.inside)
+					    : LIBC(ppoll)(fds, count, &next, &signals.inside);
 		called = true;
 	}
 	pending_leave();
+	wait_mask_end(&signals);
 	return result;
 }
 
@@ -155,6 +138,9 @@ int engine_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 	int64_t began = 0;
 	int result = 0;
 
+	/* In tail position: a frame that returns after a system call costs more than the look. */
+	if (!pending && wait_is_alone())
+		return LIBC(poll)(fds, count, timeout_ms);
 	if (!pending || !pending_any_due()) {
 		began = pending ? clock_ns() : wait_began(timeout_ms > 0);
 		result = LIBC(poll)(fds, count, timeout_ms);
@@ -171,7 +157,9 @@ int engine_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
 	int64_t began = 0;
 	int result = 0;
 
-	if (!pending || !pending_any_due()) {
+	if (!pending && wait_is_alone())
+		return LIBC(ppoll)(fds, count, timeout, mask);
+	if (!pending || !pending_any_due() || !timeout_is_valid(timeout)) {
 		began = pending ? clock_ns() : wait_began(timeout != NULL);
 		result = LIBC(ppoll)(fds, count, timeout, mask);
 		if (result <= 0 || !pending_any())

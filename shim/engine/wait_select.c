@@ -2,7 +2,6 @@
 /* select() and pselect() */
 #include <errno.h>
 #include <string.h>
-#include <sys/single_threaded.h>
 
 #include "call.h"
 #include "connection.h"
@@ -14,18 +13,22 @@
 #include "tcp.h"
 #include "wait.h"
 
-/* Sets are words to the kernel. For larger ones than fd_set nothing is held. */
+/* To the kernel sets are words, as many as are needed. */
 #define WORD_BITS 64
 #define FEW_WORDS (FD_SETSIZE / WORD_BITS)
 
 enum { READ, WRITE, EXCEPT, SETS };
 
-/* What the program passed, which the real call overwrites. */
+/*
+ * The program's sets, and what is passed to the kernel in their place: a program may
+ * pass one set twice, and the kernel's answers would overwrite each other.
+ */
 struct selection {
-	uint64_t *sets[SETS];
+	uint64_t *given[SETS];
+	uint64_t *sets[SETS]; /* words of them each; NULL where none was given */
+	uint64_t *asked[SETS];
 	int count;
 	unsigned int words;
-	uint64_t *saved; /* SETS * words of them */
 };
 
 static unsigned int words_of(int count)
@@ -33,20 +36,39 @@ static unsigned int words_of(int count)
 	return (unsigned int)(count + WORD_BITS - 1) / WORD_BITS;
 }
 
+static void words_copy(uint64_t *to, const uint64_t *from, unsigned int words)
+{
+	for (unsigned int i = 0; i < words; i++)
+		to[i] = from[i];
+}
+
 static void selection_save(struct selection *selection, uint64_t *room)
 {
-	selection->saved = room;
-	for (int set = 0; set < SETS; set++)
-		for (unsigned int i = 0; selection->sets[set] && i < selection->words; i++)
-			room[(unsigned int)set * selection->words + i] = selection->sets[set][i];
+	for (int set = 0; set < SETS; set++) {
+		if (!selection->given[set])
+			continue;
+		selection->asked[set] = room;
+		selection->sets[set] = room + selection->words;
+		room += 2 * selection->words;
+		words_copy(selection->asked[set], selection->given[set], selection->words);
+		words_copy(selection->sets[set], selection->given[set], selection->words);
+	}
 }
 
 static void selection_restore(const struct selection *selection)
 {
 	for (int set = 0; set < SETS; set++)
-		for (unsigned int i = 0; selection->sets[set] && i < selection->words; i++)
-			selection->sets[set][i] =
-				selection->saved[(unsigned int)set * selection->words + i];
+		if (selection->sets[set])
+			words_copy(selection->sets[set], selection->asked[set], selection->words);
+}
+
+/* In the kernel's order. Nothing is written when it failed. */
+static int selection_end(const struct selection *selection, int result)
+{
+	for (int set = 0; set < SETS && result >= 0; set++)
+		if (selection->sets[set])
+			words_copy(selection->given[set], selection->sets[set], selection->words);
+	return result;
 }
 
 static uint64_t word_any(const struct selection *selection, unsigned int i)
@@ -69,7 +91,8 @@ static void fd_remove(const struct selection *selection, int fd)
 			selection->sets[set][fd / WORD_BITS] &= ~(UINT64_C(1) << fd % WORD_BITS);
 }
 
-/* Calls visit for every fd that is in any of the sets and stands for a pending connect. */
+/* Calls visit for every fd that is in any of the sets and stands for a pending connect, or, without a
+ * connection, for an epoll set, where one can be. */
 static void pending_each(const struct selection *selection,
 			 void (*visit)(const struct selection *selection,
 				       struct connection *connection, int fd))
@@ -81,6 +104,8 @@ static void pending_each(const struct selection *selection,
 			int fd = (int)i * WORD_BITS + __builtin_ctzll(any);
 			struct connection *connection = connection_of(fd);
 
+			if (!connection && fd_kind(fd) & FD_SET_OF_FDS)
+				visit(selection, NULL, fd);
 			if (connection && connection_is_pending(connection) &&
 			    pending_is_current(connection, fd))
 				visit(selection, connection, fd);
@@ -90,15 +115,18 @@ static void pending_each(const struct selection *selection,
 
 static void held_remove(const struct selection *selection, struct connection *connection, int fd)
 {
-	if (connection->attention & ATTENTION_HELD)
+	if (connection && connection->attention & ATTENTION_HELD)
 		fd_remove(selection, fd);
 }
 
 /* A set says of a failed connect what it says of one that succeeded: the socket is asked. */
 static void fd_correct(const struct selection *selection, struct connection *connection, int fd)
 {
-	if (connection->attention & ATTENTION_PENDING &&
-	    !(connection->attention & ATTENTION_HELD) && tcp_is_connected(fd))
+	if (!connection) {
+		if (!set_is_ready(fd))
+			fd_remove(selection, fd);
+	} else if (connection->attention & ATTENTION_PENDING &&
+		   !(connection->attention & ATTENTION_HELD) && tcp_is_connected(fd))
 		pending_connected(connection, fd);
 	else if (pending_look(connection, fd, 0) != OUTLOOK_FAILED)
 		fd_remove(selection, fd);
@@ -131,7 +159,9 @@ static __attribute__((noinline, cold)) int select_serve(const struct selection *
 							int result)
 {
 	bool called = result > 0;
+	struct wait_mask signals;
 
+	wait_mask_begin(&signals, mask);
 	for (;;) {
 		struct timespec next;
 
@@ -144,49 +174,59 @@ static __attribute__((noinline, cold)) int select_serve(const struct selection *
 		next = wait_next(until_ns);
 		selection_restore(selection);
 		pending_each(selection, held_remove);
-		result = select_real(selection, &next, mask);
+		result = select_real(selection, &next, &signals.inside);
 		called = true;
 	}
 	pending_leave();
+	wait_mask_end(&signals);
 	return result;
 }
 
-/*
- * Saves the sets where they may be needed again. False: the call is to be made as it is,
- * since nothing is pending and no other thread can make it so.
- */
-static bool selection_begin(struct selection *selection, uint64_t few[SETS * FEW_WORDS],
-			    bool pending)
+/* False: the call is to be made as it is, for the kernel to refuse it or because it is too large. */
+static bool selection_begin(struct selection *selection, uint64_t few[2 * SETS * FEW_WORDS],
+			    const struct timespec *timeout)
 {
-	if ((!pending && __libc_single_threaded) || selection->count < 0 ||
-	    selection->words > FEW_WORDS)
+	uint64_t *room = few;
+
+	if (selection->count < 0 || selection->count > FD_CHUNKS * FDS_PER_CHUNK ||
+	    !timeout_is_valid(timeout))
 		return false;
-	selection_save(selection, few);
-	return true;
+	if (selection->words > FEW_WORDS)
+		room = scratch_get(2 * SETS * selection->words * sizeof(*room));
+	if (room)
+		selection_save(selection, room);
+	return room != NULL;
 }
 
-int engine_select(int count, fd_set *read, fd_set *write, fd_set *except, struct timeval *timeout)
+static __attribute__((noinline)) int select_any(int count, fd_set *read, fd_set *write,
+						fd_set *except, struct timeval *timeout)
 {
 	struct selection selection = {
-		.sets = { (uint64_t *)read, (uint64_t *)write, (uint64_t *)except },
+		.given = { (uint64_t *)read, (uint64_t *)write, (uint64_t *)except },
 		.count = count,
 		.words = words_of(count),
 	};
-	uint64_t few[SETS * FEW_WORDS];
+	uint64_t few[2 * SETS * FEW_WORDS];
 	bool pending = pending_any();
 	int64_t began = 0, until, left;
 	struct timespec limit = { 0, 0 };
 	int result = 0;
 
-	if (!selection_begin(&selection, few, pending))
+	/* More than a second's worth of microseconds is taken. */
+	if (timeout && timeout->tv_usec >= 0)
+		limit = (struct timespec){ timeout->tv_sec + timeout->tv_usec / 1000000,
+					   timeout->tv_usec % 1000000 * 1000 };
+	else if (timeout)
+		limit.tv_sec = -1;
+	if (!selection_begin(&selection, few, &limit))
 		return LIBC(select)(count, read, write, except, timeout);
-	if (timeout)
-		limit = (struct timespec){ timeout->tv_sec, timeout->tv_usec * 1000 };
 	if (!pending || !pending_any_due()) {
 		began = pending ? clock_ns() : wait_began(timeout != NULL);
-		result = LIBC(select)(count, read, write, except, timeout);
+		result = LIBC(select)(count, (fd_set *)selection.sets[READ],
+				      (fd_set *)selection.sets[WRITE],
+				      (fd_set *)selection.sets[EXCEPT], timeout);
 		if (result <= 0 || !pending_any())
-			return result;
+			return selection_end(&selection, result);
 	}
 	until = wait_until(began, timeout ? &limit : NULL);
 	result = select_serve(&selection, until, NULL, result);
@@ -195,29 +235,47 @@ int engine_select(int count, fd_set *read, fd_set *write, fd_set *except, struct
 		left = wait_left_ns(until);
 		*timeout = (struct timeval){ left / SECOND_NS, left % SECOND_NS / 1000 };
 	}
-	return result;
+	return selection_end(&selection, result);
 }
 
-int engine_pselect(int count, fd_set *read, fd_set *write, fd_set *except,
-		   const struct timespec *timeout, const sigset_t *mask)
+static __attribute__((noinline)) int pselect_any(int count, fd_set *read, fd_set *write,
+						 fd_set *except, const struct timespec *timeout,
+						 const sigset_t *mask)
 {
 	struct selection selection = {
-		.sets = { (uint64_t *)read, (uint64_t *)write, (uint64_t *)except },
+		.given = { (uint64_t *)read, (uint64_t *)write, (uint64_t *)except },
 		.count = count,
 		.words = words_of(count),
 	};
-	uint64_t few[SETS * FEW_WORDS];
+	uint64_t few[2 * SETS * FEW_WORDS];
 	bool pending = pending_any();
 	int64_t began = 0;
 	int result = 0;
 
-	if (!selection_begin(&selection, few, pending))
+	if (!selection_begin(&selection, few, timeout))
 		return LIBC(pselect)(count, read, write, except, timeout, mask);
 	if (!pending || !pending_any_due()) {
 		began = pending ? clock_ns() : wait_began(timeout != NULL);
 		result = select_real(&selection, timeout, mask);
 		if (result <= 0 || !pending_any())
-			return result;
+			return selection_end(&selection, result);
 	}
-	return select_serve(&selection, wait_until(began, timeout), mask, result);
+	return selection_end(&selection,
+			     select_serve(&selection, wait_until(began, timeout), mask, result));
+}
+
+/* In tail position: a frame that returns after a system call costs more than the look. */
+int engine_select(int count, fd_set *read, fd_set *write, fd_set *except, struct timeval *timeout)
+{
+	if (!pending_any() && wait_is_alone())
+		return LIBC(select)(count, read, write, except, timeout);
+	return select_any(count, read, write, except, timeout);
+}
+
+int engine_pselect(int count, fd_set *read, fd_set *write, fd_set *except,
+		   const struct timespec *timeout, const sigset_t *mask)
+{
+	if (!pending_any() && wait_is_alone())
+		return LIBC(pselect)(count, read, write, except, timeout, mask);
+	return pselect_any(count, read, write, except, timeout, mask);
 }

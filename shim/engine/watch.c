@@ -6,19 +6,25 @@
 
 #include "connection.h"
 #include "schedule.h"
+#include "shim/libc.h"
 #include "shim/sys.h"
 
 /* In `events` beside the kernel's: the registration was taken out of its set. */
 #define WATCH_OUT (1u << 27)
 
-/* What is known of an fd, as a watched socket and as a set. */
+/*
+ * What is known of an fd, as a watched one and as a set.  A set has an identity,
+ * which its duplicates share and which a number loses when it is closed.
+ */
 struct watch {
 	_Atomic uint64_t data;
 	_Atomic uint32_t events;
-	_Atomic int32_t set;         /* its number plus 1; 0: in none */
-	_Atomic uint32_t generation; /* of the set, when it was registered there */
-	_Atomic uint32_t closings;   /* of this number as a set: its generation */
+	_Atomic uint32_t set;   /* the identity of the set that it is in; 0: in none */
+	_Atomic int32_t number; /* by which that set was last known */
+	_Atomic uint32_t own;   /* its identity as a set; 0: it is not known as one */
 };
+
+static _Atomic uint32_t identities;
 
 struct watch_chunk {
 	struct watch watches[FDS_PER_CHUNK];
@@ -71,19 +77,45 @@ static struct watch *watch_make(int fd)
 	return watch_of(fd);
 }
 
-static uint32_t generation_of(int set)
+static uint32_t identity_of(int set)
 {
-	struct watch *watch = watch_of(set);
+	const struct watch *watch = watch_of(set);
 
-	return watch ? watch->closings : 0;
+	return watch ? watch->own : 0;
 }
 
-/* The number of the set, as long as it is still that set; -1: in none. */
-static int watch_set(const struct watch *watch)
+static uint32_t identity_make(int set)
 {
-	int set = atomic_load_explicit(&watch->set, memory_order_acquire) - 1;
+	struct watch *watch = watch_make(set);
+	uint32_t none = 0;
 
-	return set >= 0 && watch->generation == generation_of(set) ? set : -1;
+	if (!watch)
+		return 0;
+	if (!watch->own)
+		atomic_compare_exchange_strong(&watch->own, &none,
+					       atomic_fetch_add(&identities, 1) + 1);
+	return watch->own;
+}
+
+/* The set's identity as long as one of its numbers is open; 0: in none. */
+static int watch_set_number(struct watch *watch)
+{
+	uint32_t set = watch->set;
+
+	if (!set)
+		return -1;
+	if (identity_of(watch->number) == set)
+		return watch->number;
+	for (int number = 0; number < FD_CHUNKS * FDS_PER_CHUNK; number++) {
+		if (!watch_of(number)) {
+			number += FDS_PER_CHUNK - 1;
+		} else if (identity_of(number) == set) {
+			watch->number = number;
+			return number;
+		}
+	}
+	watch->set = 0;
+	return -1;
 }
 
 /* ---- recording --------------------------------------------------------------------- */
@@ -116,21 +148,38 @@ static void watch_write(struct watch *watch, int set, const struct epoll_event *
 {
 	watch->data = event->data.u64;
 	watch->events = event->events & ~WATCH_OUT;
-	watch->generation = generation_of(set);
-	atomic_store_explicit(&watch->set, set + 1, memory_order_release);
+	watch->number = set;
+	atomic_store_explicit(&watch->set, identity_of(set), memory_order_release);
 }
 
 /* The registration of fd in a set: its first, or one of its further ones. */
 static struct watch *watch_in(int set, int fd)
 {
+	uint32_t identity = identity_of(set);
 	struct watch *watch = watch_of(fd);
 
-	if (watch && watch_set(watch) == set)
+	if (!identity)
+		return NULL;
+	if (watch && watch->set == identity)
 		return watch;
 	for (uint32_t i = 0; i < further_used; i++)
-		if (further[i].fd == fd + 1 && watch_set(&further[i].watch) == set)
+		if (further[i].fd == fd + 1 && further[i].watch.set == identity)
 			return &further[i].watch;
 	return NULL;
+}
+
+/* Under the lock. */
+static void further_write(int set, int fd, const struct epoll_event *event)
+{
+	for (uint32_t i = 0; i < FURTHER; i++) {
+		if (further[i].fd && watch_set_number(&further[i].watch) >= 0)
+			continue;
+		watch_write(&further[i].watch, set, event);
+		further[i].fd = fd + 1;
+		if (further_used <= i)
+			further_used = i + 1;
+		return;
+	}
 }
 
 static void further_add(int set, int fd, const struct epoll_event *event)
@@ -138,19 +187,11 @@ static void further_add(int set, int fd, const struct epoll_event *event)
 	uint64_t signals;
 
 	schedule_lock(&signals);
-	for (uint32_t i = 0; i < FURTHER; i++) {
-		if (further[i].fd && watch_set(&further[i].watch) >= 0)
-			continue;
-		watch_write(&further[i].watch, set, event);
-		further[i].fd = fd + 1;
-		if (further_used <= i)
-			further_used = i + 1;
-		break;
-	}
+	further_write(set, fd, event);
 	schedule_unlock(&signals);
 }
 
-void watch_note(int set, int operation, int fd, const struct epoll_event *event)
+static void note(int set, int operation, int fd, const struct epoll_event *event, bool locked)
 {
 	struct watch *watch = watch_in(set, fd);
 	int saved_errno = errno;
@@ -161,9 +202,11 @@ void watch_note(int set, int operation, int fd, const struct epoll_event *event)
 	} else if (watch) {
 		watch_write(watch, set, event);
 		guess_note(event->data.u64, fd);
-	} else if (watch_make(set) && (watch = watch_make(fd))) {
-		if (watch_set(watch) < 0)
+	} else if (identity_make(set) && (watch = watch_make(fd))) {
+		if (watch_set_number(watch) < 0)
 			watch_write(watch, set, event);
+		else if (locked)
+			further_write(set, fd, event);
 		else if (schedule_make())
 			further_add(set, fd, event);
 		guess_note(event->data.u64, fd);
@@ -171,69 +214,120 @@ void watch_note(int set, int operation, int fd, const struct epoll_event *event)
 	errno = saved_errno;
 }
 
+void watch_note(int set, int operation, int fd, const struct epoll_event *event)
+{
+	note(set, operation, fd, event, false);
+}
+
+int watch_make_call(int set, int operation, int fd, struct epoll_event *event, bool locked)
+{
+	/* Known before another thread can be told of it. */
+	bool is_new = operation == EPOLL_CTL_ADD && event && !watch_events(set, fd);
+	int result;
+
+	if (is_new)
+		note(set, operation, fd, event, locked);
+	result = LIBC(epoll_ctl)(set, operation, fd, event);
+	if (result < 0 && is_new)
+		note(set, EPOLL_CTL_DEL, fd, NULL, locked);
+	else if (result == 0 && !is_new)
+		note(set, operation, fd, event, locked);
+	return result;
+}
+
+void watch_duplicated(int fd, int copy)
+{
+	uint32_t identity = identity_make(fd);
+	struct watch *watch = identity ? watch_make(copy) : NULL;
+
+	if (watch)
+		watch->own = identity;
+}
+
 void watch_forget(int fd)
 {
 	struct watch *watch = watch_of(fd);
 
-	if (!watch)
+	if (!watch || (!watch->own && !watch->set))
 		return;
-	atomic_fetch_add_explicit(&watch->closings, 1, memory_order_relaxed);
-	atomic_store_explicit(&watch->set, 0, memory_order_relaxed);
+	watch->own = 0;
+	watch->set = 0;
 	for (uint32_t i = 0; i < further_used; i++)
 		if (further[i].fd == fd + 1)
 			further[i].watch.set = 0;
 }
 
-/* ---- finding ------------------------------------------------------------------------- */
-
-static bool watch_fits(const struct watch *watch, int fd, int set, uint64_t data,
-		       bool (*wanted)(struct connection *connection, int fd))
+bool watch_is_known(int fd)
 {
-	struct connection *connection;
+	const struct watch *watch = watch_of(fd);
 
-	if (!watch || watch->data != data || watch_set(watch) != set)
-		return false;
-	connection = connection_of(fd);
-	return connection && wanted(connection, fd);
+	return watch && (watch->own || watch->set);
 }
 
-static int find_anywhere(int set, uint64_t data,
-			 bool (*wanted)(struct connection *connection, int fd))
-{
-	for (int number = 0; number < FD_CHUNKS; number++) {
-		int fd = number * FDS_PER_CHUNK;
+/* ---- finding ------------------------------------------------------------------------- */
 
-		if (!atomic_load_explicit(&chunks[number], memory_order_relaxed))
-			continue;
-		for (int i = 0; i < FDS_PER_CHUNK; i++, fd++)
-			if (watch_fits(watch_of(fd), fd, set, data, wanted))
-				return fd;
+/* What a search is for. */
+struct search {
+	uint32_t set;
+	uint64_t data;
+	bool is_out; /* taken out, or in */
+	bool (*wanted)(int fd);
+};
+
+static bool watch_fits(const struct search *search, const struct watch *watch, int fd)
+{
+	return watch && watch->set == search->set && watch->data == search->data &&
+	       search->is_out == !!(watch->events & WATCH_OUT) && search->wanted(fd);
+}
+
+static int find_anywhere(const struct search *search)
+{
+	for (int fd = 0; fd < FD_CHUNKS * FDS_PER_CHUNK; fd++) {
+		if (!watch_of(fd))
+			fd += FDS_PER_CHUNK - 1;
+		else if (watch_fits(search, watch_of(fd), fd))
+			return fd;
 	}
 	for (uint32_t i = 0; i < further_used; i++)
-		if (watch_fits(&further[i].watch, further[i].fd - 1, set, data, wanted))
+		if (watch_fits(search, &further[i].watch, further[i].fd - 1))
 			return further[i].fd - 1;
 	return -1;
 }
 
-int watch_find(int set, uint64_t data, bool thorough,
-	       bool (*wanted)(struct connection *connection, int fd))
+static int find(const struct search *search, bool thorough)
 {
-	_Atomic int32_t *guess = guess_at(data);
-	int fd = (int)(uint32_t)data;
+	_Atomic int32_t *guess = guess_at(search->data);
+	int fd = (int)(uint32_t)search->data;
 
-	if (fd >= 0 && watch_fits(watch_of(fd), fd, set, data, wanted))
+	if (fd >= 0 && watch_fits(search, watch_of(fd), fd))
 		return fd;
 	fd = guess ? atomic_load_explicit(guess, memory_order_relaxed) - 1 : -1;
-	if (fd >= 0 && watch_fits(watch_of(fd), fd, set, data, wanted))
+	if (fd >= 0 && watch_fits(search, watch_of(fd), fd))
 		return fd;
-	return thorough ? find_anywhere(set, data, wanted) : -1;
+	return thorough ? find_anywhere(search) : -1;
+}
+
+int watch_find(int set, uint64_t data, bool thorough, bool (*wanted)(int fd))
+{
+	struct search search = { identity_of(set), data, false, wanted };
+	int fd;
+
+	if (!search.set)
+		return -1;
+	fd = find(&search, thorough);
+	/* Another thread can have taken it out since the event was there. */
+	if (fd < 0 && thorough) {
+		search.is_out = true;
+		fd = find(&search, true);
+	}
+	return fd;
 }
 
 bool watch_exists(int fd)
 {
 	const struct watch *watch = watch_of(fd);
 
-	return watch && watch_set(watch) >= 0;
+	return watch && watch->set;
 }
 
 uint32_t watch_events(int set, int fd)
@@ -252,7 +346,7 @@ static bool epoll_control(int set, int operation, int fd, struct epoll_event *ev
 
 static unsigned int one_take_out(struct watch *watch, int fd)
 {
-	int set = watch_set(watch);
+	int set = watch_set_number(watch);
 
 	if (set < 0 || watch->events & WATCH_OUT)
 		return 0;
@@ -266,7 +360,7 @@ static unsigned int one_take_out(struct watch *watch, int fd)
 static unsigned int one_put_back(struct watch *watch, int fd)
 {
 	struct epoll_event event = { .data.u64 = watch->data };
-	int set = watch_set(watch);
+	int set = watch_set_number(watch);
 
 	if (set < 0 || !(watch->events & WATCH_OUT))
 		return 0;
@@ -277,9 +371,21 @@ static unsigned int one_put_back(struct watch *watch, int fd)
 	return 1;
 }
 
-static unsigned int one_count_out(struct watch *watch, int fd)
+static unsigned int one_rearm(struct watch *watch, int fd)
 {
-	return watch_set(watch) >= 0 && watch->events & WATCH_OUT ? 1 : 0;
+	struct epoll_event event = { .events = watch->events, .data.u64 = watch->data };
+	int set = watch_set_number(watch);
+
+	if (set < 0 || watch->events & WATCH_OUT)
+		return 0;
+	/* An exclusive one cannot be modified. */
+	if (!(event.events & EPOLLEXCLUSIVE)) {
+		epoll_control(set, EPOLL_CTL_MOD, fd, &event);
+	} else if (event.events & EPOLLET) {
+		epoll_control(set, EPOLL_CTL_DEL, fd, NULL);
+		epoll_control(set, EPOLL_CTL_ADD, fd, &event);
+	}
+	return 1;
 }
 
 static unsigned int fd_each(int fd, unsigned int (*act)(struct watch *watch, int fd))
@@ -299,7 +405,8 @@ static unsigned int connection_each(struct connection *connection, int fd,
 	int saved_errno = errno;
 	unsigned int acted = 0;
 
-	if (connection->fds == 1) {
+	/* Another thread may just be closing fd, with the connection going on under other numbers. */
+	if (connection->fds == 1 && connection_of(fd) == connection) {
 		acted = fd_each(fd, act);
 		errno = saved_errno;
 		return acted;
@@ -321,9 +428,49 @@ void watch_put_back(struct connection *connection, int fd)
 	connection_each(connection, fd, one_put_back);
 }
 
-unsigned int watch_count_out(struct connection *connection, int fd)
+void watch_rearm(int fd)
 {
-	return connection_each(connection, fd, one_count_out);
+	int saved_errno = errno;
+
+	fd_each(fd, one_rearm);
+	errno = saved_errno;
+}
+
+static void one_move(struct watch *watch, int fd, int other)
+{
+	struct epoll_event event = { .events = watch->events & ~WATCH_OUT,
+				     .data.u64 = watch->data };
+	bool is_out = watch->events & WATCH_OUT;
+	int set = watch_set_number(watch);
+	struct watch *moved;
+
+	if (set < 0 || watch_in(set, other))
+		return;
+	if (!is_out && (!epoll_control(set, EPOLL_CTL_DEL, fd, NULL) ||
+			!epoll_control(set, EPOLL_CTL_ADD, other, &event)))
+		return;
+	watch->set = 0;
+	moved = watch_make(other);
+	if (moved && watch_set_number(moved) < 0)
+		watch_write(moved, set, &event);
+	else
+		further_write(set, other, &event);
+	moved = watch_in(set, other);
+	if (moved && is_out)
+		moved->events |= WATCH_OUT;
+}
+
+void watch_move(int fd, int other)
+{
+	struct watch *watch = watch_of(fd);
+	int saved_errno = errno;
+
+	if (watch && watch->set)
+		one_move(watch, fd, other);
+	for (uint32_t i = 0; i < further_used; i++)
+		if (further[i].fd == fd + 1 && further[i].watch.set)
+			one_move(&further[i].watch, fd, other);
+	errno = saved_errno;
 }
 
 bool watch_control(int set, int operation, int fd, const struct epoll_event *event, int *result)

@@ -5,7 +5,7 @@
  * A socket between two attempts looks connected to every set that it is
  * registered in, and level-triggered ones would report it without end: it is taken
  * out and put back, and so what epoll_ctl() was told is kept for every socket that
- * may ever be connected.  An epoll event says no fd, only the data that the program
+ * may ever be connected, and for sets that are in sets.  An epoll event says no fd, only the data that the program
  * chose; which socket it is about is looked up here.
  *
  * Recording is lock-free; taking out and putting back is done under the lock of
@@ -23,16 +23,23 @@ struct connection;
 /* What a successful epoll_ctl(set, operation, fd, event) said. */
 void watch_note(int set, int operation, int fd, const struct epoll_event *event);
 
+/* The real epoll_ctl(), and what it says noted. locked: the schedule's lock is held. */
+int watch_make_call(int set, int operation, int fd, struct epoll_event *event, bool locked);
+
+/* copy has become another number of the set fd. */
+void watch_duplicated(int fd, int copy);
+
 /* The number fd is anybody's again: neither a watched socket nor a set. */
 void watch_forget(int fd);
+/* Whether there is anything to forget. */
+bool watch_is_known(int fd);
 
 /*
- * The socket that an event of a set is about: registered there with this data, and
- * standing for a connection that `wanted` says yes to, since more than one can have
- * the same data. -1 if there is none. Not thorough: only where it most likely is.
+ * The fd that an event of a set is about: registered there with this data, and one
+ * that `wanted` says yes to, since more than one can have the same data. -1 if there
+ * is none. Not thorough: only where it most likely is.
  */
-int watch_find(int set, uint64_t data, bool thorough,
-	       bool (*wanted)(struct connection *connection, int fd));
+int watch_find(int set, uint64_t data, bool thorough, bool (*wanted)(int fd));
 
 /*
  * Looks for a registration with this data that was made unseen, among pending
@@ -52,12 +59,19 @@ void watch_take_out(struct connection *connection, int fd);
 void watch_put_back(struct connection *connection, int fd);
 
 /*
+ * fd is about to be closed, and other stands for the same socket: what fd is
+ * registered for is so by the other from now on, since the kernel goes on reporting a
+ * registration whose number is closed, and nobody could take it out.
+ */
+void watch_move(int fd, int other);
+
+/*
  * epoll_ctl() on a socket that was taken out: what the program wants is noted, and
  * the result is as if it was in. False: it is not out of that set, so ask the kernel.
  */
 bool watch_control(int set, int operation, int fd, const struct epoll_event *event, int *result);
 
-/* In how many sets it would be put back. */
-unsigned int watch_count_out(struct connection *connection, int fd);
+/* Makes every set that fd is in look at it again, as after EPOLL_CTL_MOD with what it has. */
+void watch_rearm(int fd);
 
 #endif

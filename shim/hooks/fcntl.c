@@ -65,9 +65,10 @@ HOOK ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, si
 		    unsigned int flags)
 {
 	struct connection *source = connection_of(in);
+	uint32_t before;
 	ssize_t result;
 
-	if (source && !transfer_begin(source, in, 0))
+	if (source && !transfer_begin(source, in, 0, &before))
 		return -1;
 	result = SEND(out, 0, LIBC(splice)(in, in_offset, out, out_offset, size, flags));
 	return source ? transfer_received(source, result) : result;

@@ -2,8 +2,27 @@
 /* sys/epoll.h */
 #include <sys/epoll.h>
 
+#include "shim/engine/connection.h"
 #include "shim/engine/wait.h"
 #include "shim/libc.h"
+
+HOOK int epoll_create(int size)
+{
+	int set = LIBC(epoll_create)(size);
+
+	if (set >= 0)
+		fd_opened(set, FD_SET_OF_FDS);
+	return set;
+}
+
+HOOK int epoll_create1(int flags)
+{
+	int set = LIBC(epoll_create1)(flags);
+
+	if (set >= 0)
+		fd_opened(set, FD_SET_OF_FDS);
+	return set;
+}
 
 HOOK int epoll_wait(int set, struct epoll_event *events, int room, int timeout)
 {

@@ -128,27 +128,37 @@ static void messages_count(_Atomic uint64_t *counter, const struct mmsghdr *mess
 HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
 {
 	struct connection *connection = connection_of(fd);
+	uint32_t before;
 	ssize_t result;
 
 	if (!connection)
 		return LIBC(sendmmsg)(fd, messages, count, flags);
-	do
-		result = transfer_begin(connection, fd, flags)
-				 ? LIBC(sendmmsg)(fd, messages, count, flags)
-				 : -1;
-	while (transfer_end(connection, fd, flags, &result));
+	do {
+		result = -1;
+		if (!transfer_begin(connection, fd, flags, &before))
+			break;
+		result = LIBC(sendmmsg)(fd, messages, count, flags);
+	} while (transfer_end(connection, fd, flags, before, &result));
 	messages_count(connection->sent_bytes, messages, result);
 	return (int)result;
 }
 
-/* Bytes that stay in the queue, and those of the error queue, are not received. */
+/* Bytes that stay in the queue are not received. */
 static bool only_looks(int flags)
 {
-	return flags & (MSG_PEEK | MSG_ERRQUEUE);
+	return flags & MSG_PEEK;
+}
+
+/* The queue of errors is the socket's own affair, connected or not. */
+static bool asks_errors(int flags)
+{
+	return flags & MSG_ERRQUEUE;
 }
 
 HOOK ssize_t recv(int fd, void *data, size_t size, int flags)
 {
+	if (asks_errors(flags))
+		return LIBC(recv)(fd, data, size, flags);
 	if (only_looks(flags))
 		return LOOK(fd, flags, LIBC(recv)(fd, data, size, flags));
 	return RECEIVE(fd, flags, LIBC(recv)(fd, data, size, flags));
@@ -156,6 +166,8 @@ HOOK ssize_t recv(int fd, void *data, size_t size, int flags)
 
 HOOK ssize_t __recv_chk(int fd, void *data, size_t size, size_t room, int flags)
 {
+	if (asks_errors(flags))
+		return LIBC(__recv_chk)(fd, data, size, room, flags);
 	if (only_looks(flags))
 		return LOOK(fd, flags, LIBC(__recv_chk)(fd, data, size, room, flags));
 	return RECEIVE(fd, flags, LIBC(__recv_chk)(fd, data, size, room, flags));
@@ -164,6 +176,8 @@ HOOK ssize_t __recv_chk(int fd, void *data, size_t size, size_t room, int flags)
 HOOK ssize_t recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *peer,
 		      socklen_t *length)
 {
+	if (asks_errors(flags))
+		return LIBC(recvfrom)(fd, data, size, flags, peer, length);
 	if (only_looks(flags))
 		return LOOK(fd, flags, LIBC(recvfrom)(fd, data, size, flags, peer, length));
 	return RECEIVE(fd, flags, LIBC(recvfrom)(fd, data, size, flags, peer, length));
@@ -180,6 +194,8 @@ HOOK ssize_t __recvfrom_chk(int fd, void *data, size_t size, size_t room, int fl
 
 HOOK ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
+	if (asks_errors(flags))
+		return LIBC(recvmsg)(fd, message, flags);
 	if (only_looks(flags))
 		return LOOK(fd, flags, LIBC(recvmsg)(fd, message, flags));
 	return RECEIVE(fd, flags, LIBC(recvmsg)(fd, message, flags));
@@ -189,15 +205,17 @@ HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 		  struct timespec *timeout)
 {
 	struct connection *connection = connection_of(fd);
+	uint32_t before;
 	ssize_t result;
 
-	if (!connection || only_looks(flags))
+	if (!connection || flags & (MSG_PEEK | MSG_ERRQUEUE))
 		return LIBC(recvmmsg)(fd, messages, count, flags, timeout);
-	do
-		result = transfer_begin(connection, fd, flags)
-				 ? LIBC(recvmmsg)(fd, messages, count, flags, timeout)
-				 : -1;
-	while (transfer_end(connection, fd, flags, &result));
+	do {
+		result = -1;
+		if (!transfer_begin(connection, fd, flags, &before))
+			break;
+		result = LIBC(recvmmsg)(fd, messages, count, flags, timeout);
+	} while (transfer_end(connection, fd, flags, before, &result));
 	messages_count(connection->received_bytes, messages, result);
 	return (int)result;
 }

@@ -6,6 +6,7 @@
 
 #include "fortify.h"
 #include "shim/engine/engine.h"
+#include "shim/engine/names.h"
 #include "shim/engine/transfer.h"
 #include "shim/libc.h"
 
@@ -79,29 +80,43 @@ HOOK int dup3(int fd, int target, int flags)
 	return copy;
 }
 
-/* A daemon's worker gives root up before its first connect: the state is opened before it may not be. */
+/*
+ * A daemon's worker gives root up before its first connect: the state is opened before it may not
+ * be; and what it looks up from then on leads no process that keeps root anywhere.
+ */
 HOOK int setuid(uid_t uid)
 {
 	engine_prepare();
+	names_separate();
 	return LIBC(setuid)(uid);
 }
 
 HOOK int seteuid(uid_t uid)
 {
 	engine_prepare();
+	names_separate();
 	return LIBC(seteuid)(uid);
 }
 
 HOOK int setreuid(uid_t real, uid_t effective)
 {
 	engine_prepare();
+	names_separate();
 	return LIBC(setreuid)(real, effective);
 }
 
 HOOK int setresuid(uid_t real, uid_t effective, uid_t saved)
 {
 	engine_prepare();
+	names_separate();
 	return LIBC(setresuid)(real, effective, saved);
+}
+
+/* Many a program looks names up in a child and connects by itself. */
+HOOK pid_t fork(void)
+{
+	names_share();
+	return LIBC(fork)();
 }
 
 /* Forked children end this way, past every destructor. */
