@@ -36,12 +36,18 @@ static inline void stack_left(void)
 #include "shim/engine/transfer.h"
 
 /*
- * Past the thread sanitizer's own hooks: it takes connect() for the making of a
- * descriptor, and another thread's use of it meanwhile for a race.
+ * CALLS_UNSEEN: past the thread sanitizer's own hooks, which take connect() for the
+ * making of a descriptor, and another thread's use of it meanwhile for a race.
  */
+#ifdef CALLS_UNSEEN
+#define CALL(name, ...) ((int)syscall(SYS_##name, __VA_ARGS__))
+#else
+#define CALL(name, ...) name(__VA_ARGS__)
+#endif
+
 static inline int call_socket(int type)
 {
-	int fd = (int)syscall(SYS_socket, AF_INET, type, 0);
+	int fd = CALL(socket, AF_INET, type, 0);
 
 	if (fd >= 0)
 		fd_opened(fd, FD_STREAM | (type & SOCK_NONBLOCK ? FD_NONBLOCKING : 0));
@@ -56,12 +62,12 @@ static inline int call_connect(int fd, const struct sockaddr *peer, socklen_t le
 static inline int call_close(int fd)
 {
 	fd_closing(fd);
-	return (int)syscall(SYS_close, fd);
+	return CALL(close, fd);
 }
 
 static inline int call_dup(int fd)
 {
-	int copy = (int)syscall(SYS_dup, fd);
+	int copy = CALL(dup, fd);
 
 	if (copy >= 0)
 		fd_duplicated(fd, copy);

@@ -8,7 +8,6 @@
  */
 #include "stress.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,50 +16,11 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+/* The threads use each other's sockets. */
+#define CALLS_UNSEEN
 #include "calls.h"
 
 struct stress stress;
-
-void give_up(const char *what)
-{
-	fprintf(stderr, "stress: %s: %s\n", what, strerror(errno));
-	exit(2);
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
-static int fds_open(void)
-{
-	DIR *names = opendir("/proc/self/fd");
-	int count = 0;
-
-	if (!names)
-		give_up("/proc/self/fd");
-	while (readdir(names))
-		count++;
-	closedir(names);
-	return count;
-}
-
-/* What they are tells whose they are. */
-static void fds_print(void)
-{
-	char path[32], target[256];
-	ssize_t length;
-
-	for (int fd = 3; fd < 1024; fd++) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		length = readlink(path, target, sizeof(target));
-		if (length > 0)
-			fprintf(stderr, "fd %d is %.*s\n", fd, (int)length, target);
-	}
-}
 
 /* ---- threads, and who disturbs them -------------------------------------------------- */
 
@@ -120,28 +80,11 @@ static void workers_run(int64_t end_ms)
 
 /* ---- the command line, and what is printed ------------------------------------------- */
 
-static unsigned int acts_parse(char *list)
-{
-	static const char *const names[ACT_COUNT] = {
+static const char *const acts[ACT_COUNT] = {
 #define NAME(name) #name,
-		STRESS_ACTS(NAME)
+	STRESS_ACTS(NAME)
 #undef NAME
-	};
-	unsigned int acts = 0;
-	char *name;
-
-	while (list && (name = strsep(&list, ","))) {
-		unsigned int i = 0;
-
-		while (i < ACT_COUNT && strcmp(name, names[i]) != 0)
-			i++;
-		if (i < ACT_COUNT)
-			acts |= 1u << i;
-		else if (name[0])
-			give_up(name);
-	}
-	return acts;
-}
+};
 
 static void sums_print(void)
 {
@@ -172,7 +115,7 @@ int main(int argc, char **argv)
 		return 64;
 	}
 	stress.seed = strtoull(argv[2], NULL, 10);
-	stress.acts = acts_parse(argv[3]);
+	stress.acts = names_parse(argv[3], acts, ACT_COUNT);
 	stress.shared = mmap(NULL, sizeof(*stress.shared), PROT_READ | PROT_WRITE,
 			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (stress.shared == MAP_FAILED)

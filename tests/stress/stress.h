@@ -21,6 +21,8 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "common.h"
+
 /* What may happen, chosen on the command line. */
 #define STRESS_ACTS(A) A(dead) A(flap) A(share) A(fork) A(signal) A(jump) A(cancel)
 
@@ -92,30 +94,11 @@ extern struct stress stress;
 #define SIGNAL_INTERRUPTING SIGUSR2
 #define SIGNAL_JUMP SIGURG
 
-/* xorshift64*: the same numbers for the same seed. */
-static inline uint64_t draw(uint64_t *state, uint64_t below)
-{
-	*state ^= *state >> 12;
-	*state ^= *state << 25;
-	*state ^= *state >> 27;
-	return (*state * UINT64_C(0x2545f4914f6cdd1d) >> 33) % below;
-}
-
-static inline uint64_t draw_seed(uint64_t seed, uint64_t who)
-{
-	uint64_t state = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) ^
-			 (who + 1) * UINT64_C(0xbf58476d1ce4e5b9);
-
-	return state ? state : 1;
-}
-
 /* Starts the servers in a process that ends with us; its pid. */
 pid_t servers_start(void);
 
 /* One thing, drawn from the worker's generator. */
 void worker_act(struct worker *worker);
 void acts_prepare(void);
-
-_Noreturn void give_up(const char *what);
 
 #endif
