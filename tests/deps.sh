@@ -23,13 +23,21 @@ declare -A packages=(
 	[programs]="wget=wget git=git openssh-client=ssh openssh-server python3 iperf3 socat
 		mosquitto mosquitto-clients w3m nmap netcat-openbsd strace=strace
 		default-jdk-headless=javac nginx-light libkeepalive0 libjemalloc2 libfaketime
-		e2fsprogs libcap2-bin"
+		e2fsprogs libcap2-bin
+		curl=curl wget2=wget2 openssl=openssl postgresql postgresql-client=psql
+		redis-tools=redis-cli redis-server=redis-server mariadb-client-core=mariadb
+		mariadb-server-core=mariadbd python3-urllib3 nodejs=node ruby=ruby libwww-perl
+		php-cli=php php-curl ncat=ncat rsync=rsync lftp=lftp aria2=aria2c
+		ldap-utils=ldapsearch apache2-utils=ab lynx=lynx haproxy=haproxy"
 )
 
 # What the tests call, where that is not the package's name.
 declare -A commands=(
 	[openssh-client]=ssh [openssh-server]=sshd [mosquitto-clients]=mosquitto_pub
 	[netcat-openbsd]=nc [default-jdk-headless]=javac [nginx-light]=nginx
+	[postgresql]=postgres [postgresql-client]=psql [redis-tools]=redis-cli
+	[mariadb-client-core]=mariadb [mariadb-server-core]=mariadbd [nodejs]=node
+	[php-cli]=php [aria2]=aria2c [ldap-utils]=ldapsearch [apache2-utils]=ab
 )
 
 kind=${1:-}
