@@ -4,12 +4,12 @@
 # Which files `make test` runs; make test TESTS="tests/shim/x.sh build/tests/unit/test_y"
 UNIT_SRC    := $(wildcard tests/unit/test_*.c)
 UNIT_BIN    := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SRC))
-SHIM_TEST   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/shim/*.c tests/surroundings/*.c))
+SHIM_TEST   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/shim/*.c tests/surroundings/*.c tests/waits/*.c))
 FUZZ_SRC    := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_REPLAY := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRC))
 BENCH_BIN   := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(filter-out %/empty.c,$(wildcard tests/bench/*.c))) \
 	$(BUILD)/bench/empty.so
-SCRIPTS     := $(wildcard $(foreach d,policy tools shim surroundings conformance stress faults programs,tests/$(d)/*.sh))
+SCRIPTS     := $(wildcard $(foreach d,policy tools shim surroundings conformance waits stress faults programs,tests/$(d)/*.sh))
 TESTS       ?= $(UNIT_BIN) $(FUZZ_REPLAY) $(SCRIPTS)
 FUZZ_SECONDS ?= 600
 
@@ -28,20 +28,30 @@ $(BUILD)/tests/shim/%: tests/shim/%.c
 $(BUILD)/tests/surroundings/%: tests/surroundings/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -pthread
+$(BUILD)/tests/waits/%: tests/waits/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -pthread
 
 # Those of several files.
 CONFORM_BIN := $(BUILD)/tests/conformance/conform
+RECORDER    := $(BUILD)/tests/waits/recorder
 STRESS      := $(BUILD)/tests/stress/stress
-STRESS_SRC  := $(wildcard tests/stress/*.c)
+LOOPS       := $(BUILD)/tests/stress/loops
+CROWD       := $(BUILD)/tests/stress/crowd
+STRESS_SRC  := $(addprefix tests/stress/,acts.c common.c servers.c stress.c)
+LOOPS_SRC   := tests/stress/common.c $(wildcard tests/stress/loops*.c)
 $(CONFORM_BIN): $(wildcard tests/conformance/*.[ch])
-$(STRESS): $(wildcard tests/stress/*.[ch])
-$(CONFORM_BIN) $(STRESS):
+$(STRESS): $(STRESS_SRC) $(wildcard tests/stress/*.h)
+$(LOOPS): $(LOOPS_SRC) $(wildcard tests/stress/*.h)
+$(RECORDER): $(wildcard tests/waits/record/*.[ch])
+$(CROWD): tests/stress/crowd.c tests/stress/common.c tests/stress/common.h
+$(CONFORM_BIN) $(RECORDER) $(STRESS) $(LOOPS) $(CROWD):
 	@mkdir -p $(@D)
 	$(call say,CC,$@) $(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) -pthread
 
 # The engine in a program, for the sanitizers: a preload and they do not mix.
-STRESS_BIN  := $(STRESS) $(STRESS)-asan $(STRESS)-tsan
-ENGINE_SRC  := $(STRESS_SRC) $(filter-out shim/hooks/%,$(SHIM_SRC))
+STRESS_BIN  := $(foreach program,$(STRESS) $(LOOPS),$(program) $(program)-asan $(program)-tsan) $(CROWD)
+ENGINE_SRC  := $(filter-out shim/hooks/%,$(SHIM_SRC))
 ENGINE_ASAN := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 # It cannot follow fences, says gcc.
 ENGINE_TSAN := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -Wno-unknown-warning-option -Wno-tsan
@@ -52,7 +62,9 @@ $(BUILD)/$(1)/%.o: %.c
 $(BUILD)/$(1)/profiles.o: $(BUILD)/profiles.c
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$@) $$(CC) $$(CPPFLAGS) $$(ALL_CFLAGS) $(2) -c -o $$@ $$<
-$(STRESS)-$(1): $(call objects,$(1),$(ENGINE_SRC)) $(BUILD)/$(1)/profiles.o
+$(STRESS)-$(1): $(call objects,$(1),$(STRESS_SRC) $(ENGINE_SRC)) $(BUILD)/$(1)/profiles.o
+$(LOOPS)-$(1): $(call objects,$(1),$(LOOPS_SRC) $(ENGINE_SRC)) $(BUILD)/$(1)/profiles.o
+$(STRESS)-$(1) $(LOOPS)-$(1):
 	@mkdir -p $$(@D)
 	$$(call say,LD,$$@) $$(CC) $$(ALL_CFLAGS) $(2) -o $$@ $$^ -pthread
 endef
@@ -106,7 +118,7 @@ test: deps
 	@$(MAKE) --no-print-directory all test-programs
 	@BUILD=$(BUILD) tests/run $(TESTS)
 
-test-programs: $(UNIT_BIN) $(FUZZ_REPLAY) $(SHIM_TEST) $(CONFORM_BIN) $(STRESS_BIN)
+test-programs: $(UNIT_BIN) $(FUZZ_REPLAY) $(SHIM_TEST) $(CONFORM_BIN) $(RECORDER) $(STRESS_BIN)
 unit-tests: $(UNIT_BIN)
 
 stress: deps
@@ -121,7 +133,7 @@ bench: deps
 	@$(MAKE) --no-print-directory all bench-programs
 	@BUILD=$(BUILD) tests/bench/run
 
-bench-programs: $(BENCH_BIN)
+bench-programs: $(BENCH_BIN) $(CROWD)
 
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 sanitize: deps
@@ -145,7 +157,7 @@ fuzz-run: $(UNIT_OBJ)
 
 LINT_C  := $(wildcard $(foreach d,shim shim/hooks shim/engine shim/store policy policy/compile tools,$(d)/*.c))
 FORMAT_C := $(LINT_C) $(wildcard $(foreach d,shim shim/hooks shim/engine shim/store policy policy/compile tools,$(d)/*.h) \
-	$(foreach d,unit shim surroundings conformance stress fuzz faults bench programs,tests/$(d)/*.[ch]))
+	$(foreach d,unit shim surroundings conformance waits waits/record stress fuzz faults bench programs,tests/$(d)/*.[ch]))
 LINT_SH := $(wildcard .ci/run tests/*.sh tests/*/*.sh tests/*/*.bash)
 # Exported, not passed in quotes: CPPFLAGS holds quotes itself.
 lint: export LINT_CPPFLAGS = $(filter-out -MMD -MP,$(CPPFLAGS))

@@ -10,12 +10,14 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -24,10 +26,12 @@
 #define CONNECTS_AT_ONCE 32 /* below every backlog */
 #define LATENCIES_MAX 100000
 #define PAGE_BYTES 4096
+#define FDS_MANY 100
 
 static int client = -1, server = -1; /* two ends of one connection */
 static int listener = -1;
 static int other = -1; /* what a mode works on besides */
+static struct pollfd watched[FDS_MANY];
 static struct sockaddr_in address = { .sin_family = AF_INET };
 static const char *argument;
 
@@ -191,6 +195,95 @@ static uint64_t epoll_block(unsigned int n)
 	return now_ns() - begin;
 }
 
+static void poll_setup(void)
+{
+	pair_setup();
+	watched[0] = (struct pollfd){ .fd = client, .events = POLLIN };
+}
+
+/* The same connection under many numbers: each of them is managed. */
+static void poll_many_setup(void)
+{
+	pair_setup();
+	for (size_t i = 0; i < FDS_MANY; i++)
+		watched[i] = (struct pollfd){ .fd = check(dup(client), "dup"), .events = POLLIN };
+}
+
+static uint64_t poll_block_of(unsigned int n, nfds_t count)
+{
+	uint64_t begin = now_ns();
+
+	while (n--)
+		if (poll(watched, count, 0) != 0)
+			die("poll");
+	return now_ns() - begin;
+}
+
+static uint64_t poll_block(unsigned int n)
+{
+	return poll_block_of(n, 1);
+}
+
+static uint64_t poll_many_block(unsigned int n)
+{
+	return poll_block_of(n, FDS_MANY);
+}
+
+static uint64_t select_block(unsigned int n)
+{
+	uint64_t begin = now_ns();
+
+	while (n--) {
+		struct timeval zero = { 0, 0 };
+		fd_set set;
+
+		FD_ZERO(&set);
+		FD_SET(client, &set);
+		if (select(client + 1, &set, NULL, NULL, &zero) != 0)
+			die("select");
+	}
+	return now_ns() - begin;
+}
+
+static void null_setup(void)
+{
+	pair_setup();
+	other = check(open("/dev/null", O_WRONLY | O_CLOEXEC), "/dev/null");
+}
+
+static uint64_t write_block(unsigned int n)
+{
+	uint64_t begin = now_ns();
+
+	while (n--)
+		if (write(other, "x", 1) != 1)
+			die("write");
+	return now_ns() - begin;
+}
+
+/* The end that was accepted is not managed. Nothing is sent and nothing is there, so that the
+ * calls are as short as they can be. */
+static uint64_t send_block(unsigned int n)
+{
+	uint64_t begin = now_ns();
+
+	while (n--)
+		if (send(server, "", 0, MSG_DONTWAIT) != 0)
+			die("send");
+	return now_ns() - begin;
+}
+
+static uint64_t recv_block(unsigned int n)
+{
+	uint64_t begin = now_ns();
+	char byte;
+
+	while (n--)
+		if (recv(server, &byte, 1, MSG_DONTWAIT) != -1)
+			die("recv");
+	return now_ns() - begin;
+}
+
 /* fork, exec of /bin/true with LD_PRELOAD=argument ("-": none), wait. */
 static void exec_setup(void)
 {
@@ -280,10 +373,20 @@ static const struct {
 	void (*setup)(void);
 	uint64_t (*block)(unsigned int n);
 } modes[] = {
-	{ "exchange", pair_setup, exchange_block },   { "latency", pair_setup, latency_block },
-	{ "connect", listener_setup, connect_block }, { "zero", zero_setup, zero_block },
-	{ "epoll", epoll_setup, epoll_block },        { "exec", exec_setup, exec_block },
-	{ "first", port_setup, first_block },         { "memory", memory_setup, memory_block },
+	{ "exchange", pair_setup, exchange_block },
+	{ "latency", pair_setup, latency_block },
+	{ "connect", listener_setup, connect_block },
+	{ "zero", zero_setup, zero_block },
+	{ "write", null_setup, write_block },
+	{ "send", pair_setup, send_block },
+	{ "recv", pair_setup, recv_block },
+	{ "poll", poll_setup, poll_block },
+	{ "poll-many", poll_many_setup, poll_many_block },
+	{ "select", pair_setup, select_block },
+	{ "epoll", epoll_setup, epoll_block },
+	{ "exec", exec_setup, exec_block },
+	{ "first", port_setup, first_block },
+	{ "memory", memory_setup, memory_block },
 	{ "fsync", fsync_setup, fsync_block },
 };
 
