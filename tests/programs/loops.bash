@@ -14,7 +14,8 @@
 #	NAME_varies   what it says differs from run to run, so that only NAME_expects is compared
 #	NAME_ipv4     it asks for the IPv4 addresses of a name only
 #	NAME_threads  it runs on several processors at once
-#	NAME_parallel it tries several addresses of a name at the same time
+#	NAME_parallel how many connects it makes to a name with two addresses, trying both at the
+#	              same time
 #	NAME_leaves   it leaves an address that is slow for the next one by itself
 #	NAME_tries    how many connects it makes, one after the other, to a server that never
 #	              comes (default 1)
@@ -230,7 +231,9 @@ job_load() {
 }
 
 counter() {
-	jq ".totals.$1" <<<"$STATS"
+	# Datagrams are never held: what they are refused is told.
+	jq "[.endpoints[] | select(.endpoint | startswith(\"udp:\") | not) | .counters.$1] | add // 0" \
+		<<<"$STATS"
 }
 
 # ---- the table of results ------------------------------------------------------------------

@@ -10,11 +10,11 @@ programs+=(curl wget wget2 wget2_connect git_https aria2c lftp ab lynx nc ncat r
 # shellcheck disable=SC2034 # read by name
 {
 	wget_needs=wget wget_expects='^hello$'
-	curl_needs=curl curl_expects='^hello$' curl_parallel=yes
+	curl_needs=curl curl_expects='^hello$' curl_parallel=2
 	wget2_needs=wget2 wget2_expects='^hello$'
 	wget2_connect_needs=wget2 wget2_connect_expects='^hello$'
-	git_https_needs="git openssl" git_https_expects='^committed$' git_https_parallel=yes
-	aria2c_needs=aria2c aria2c_expects='^hello$' aria2c_parallel=yes
+	git_https_needs="git openssl" git_https_expects='^committed$' git_https_parallel=2
+	aria2c_needs=aria2c aria2c_expects='^hello$' aria2c_parallel=3
 	lftp_needs=lftp lftp_expects='^hello$'
 	ab_needs=ab ab_expects='^Complete requests: +1$' ab_varies=yes
 	lynx_needs=lynx lynx_expects='^ *hello$'

@@ -20,7 +20,7 @@ programs+=(python3_http python3_urllib python3_asyncio python3_urllib3 node_http
 	perl_lwp_needs=perl perl_lwp_expects='^hello$'
 	php_file_needs=php php_file_expects='^hello$'
 	php_stream_needs=php php_stream_expects='^hello$'
-	php_curl_needs=php php_curl_expects='^hello$' php_curl_parallel=yes
+	php_curl_needs=php php_curl_expects='^hello$' php_curl_parallel=2
 	java_nio_needs="java javac" java_nio_expects='^hello$' java_nio_threads=yes
 	java_http_needs="java javac" java_http_expects='^hello$' java_http_threads=yes
 	java_http_tries=2

@@ -44,7 +44,7 @@ judge() {
 		"$((tries * budget_ms + slack_ms))e-3")" "$what: and no more"
 	at_least "$(counter failures)" 1 "$what: counted as failed"
 	if [ "$2" = name ] && [ -n "${!parallel:-}" ]; then
-		at_most "$(counter retries)" "$((6 * tries))" "$what: with retries for each address"
+		at_most "$(counter retries)" "$((3 * ${!parallel} * tries))" "$what: with retries for each address"
 	else
 		# Rounds over the name are what is counted.
 		is "$(counter retries)" "$((3 * tries))" "$what: with all its retries"
