@@ -33,6 +33,7 @@
 	H(int, accept, (int fd, struct sockaddr *peer, socklen_t *length))                 \
 	H(int, accept4, (int fd, struct sockaddr *peer, socklen_t *length, int flags))     \
 	H(int, connect, (int fd, const struct sockaddr *peer, socklen_t length))           \
+	H(int, bind, (int fd, const struct sockaddr *own, socklen_t length))               \
 	H(int, shutdown, (int fd, int how))                                                \
 	H(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *length))  \
 	H(int, setsockopt, (int fd, int level, int name, const void *value,                \

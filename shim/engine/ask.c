@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Questions to one connection that are no transfers: getsockopt() and shutdown(). */
+/* Questions to one connection that are no transfers, and shutdown(). */
 #include <errno.h>
 #include <string.h>
 
@@ -61,4 +61,28 @@ int engine_shutdown(int fd, int how)
 	if (result == 0 && connection->attention & ATTENTION_PENDING)
 		pending_close(connection, fd);
 	return result;
+}
+
+/* The kernel may know of a failure that nobody has asked about. */
+static bool is_held(int fd)
+{
+	struct connection *connection = connection_of(fd);
+
+	return __builtin_expect(connection && connection->attention & ATTENTION_PENDING, 0) &&
+	       connection_is_pending(connection) && pending_look(connection, fd, 0) == OUTLOOK_HELD;
+}
+
+int engine_bind(int fd, const struct sockaddr *own, socklen_t length)
+{
+	/* A socket that is being connected has an address already. */
+	if (is_held(fd) && own) {
+		errno = EINVAL;
+		return -1;
+	}
+	return LIBC(bind)(fd, own, length);
+}
+
+bool engine_nothing_queued(int fd)
+{
+	return is_held(fd);
 }

@@ -28,5 +28,8 @@ void engine_attend(struct connection *connection, int fd);
 /* The questions that can be put to a pending connect, as getsockopt(2) and shutdown(2). */
 int engine_getsockopt(int fd, int level, int name, void *value, socklen_t *length);
 int engine_shutdown(int fd, int how);
+int engine_bind(int fd, const struct sockaddr *own, socklen_t length);
+/* SIOCOUTQ counts the SYN of an attempt that failed, and none of one that is under way. */
+bool engine_nothing_queued(int fd);
 
 #endif

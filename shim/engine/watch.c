@@ -196,7 +196,7 @@ static void note(int set, int operation, int fd, const struct epoll_event *event
 	struct watch *watch = watch_in(set, fd);
 	int saved_errno = errno;
 
-	if (operation == EPOLL_CTL_DEL) {
+	if (operation == EPOLL_CTL_DEL || !event) {
 		if (watch)
 			watch->set = 0;
 	} else if (watch) {

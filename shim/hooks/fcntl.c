@@ -58,6 +58,8 @@ HOOK int ioctl(int fd, unsigned long request, ...)
 	result = LIBC(ioctl)(fd, request, argument);
 	if (request == FIONBIO && result == 0)
 		fd_mode(fd, *(const int *)argument != 0);
+	else if (request == TIOCOUTQ && result == 0 && engine_nothing_queued(fd))
+		*(int *)argument = 0;
 	return result;
 }
 

@@ -73,6 +73,11 @@ HOOK int connect(int fd, const struct sockaddr *peer, socklen_t length)
 	return engine_connect(fd, peer, length);
 }
 
+HOOK int bind(int fd, const struct sockaddr *own, socklen_t length)
+{
+	return engine_bind(fd, own, length);
+}
+
 HOOK int shutdown(int fd, int how)
 {
 	return engine_shutdown(fd, how);

@@ -166,10 +166,11 @@ static void closed_by_another(void)
 	EXPECT(thread_ends(first.thread, NULL, LIMIT_MS));
 	EXPECT(thread_ends(second.thread, NULL, LIMIT_MS));
 	EXPECT_IS(first.told, 0);
-	/* poll() looks once more when its time is up, and finds nothing there. */
+	/* poll() looks once more in the end, and finds nothing there. */
 	EXPECT_IS(second.told, POLLNVAL);
 	EXPECT(first.told_at - began >= 600);
-	EXPECT(second.told_at - began >= 600);
+	/* A wait that holds a socket looks again when the next attempt is due, and may find it closed. */
+	EXPECT(second.told_at - began >= 200);
 	expect_one_abandoned();
 }
 
