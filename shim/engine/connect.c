@@ -185,7 +185,7 @@ static int connect_held(struct connection *connection, int fd)
 	struct timeval limit = { 0, 0 };
 	int error = EALREADY;
 
-	if (!fd_is_nonblocking(fd)) {
+	if (fd_may_block(fd)) {
 		send_timeout_get(fd, &limit);
 		error = pending_wait(connection, until_of(&limit));
 		if (error == 0)
@@ -216,7 +216,7 @@ static int connect_again(struct connection *connection, int fd, const struct soc
 			return result;
 		}
 		/* Of a call that may block it is our own mode, set for the moment of an attempt. */
-		if (error == EALREADY && !fd_is_nonblocking(fd) &&
+		if (error == EALREADY && fd_may_block(fd) &&
 		    caller_limit(connection, fd) == INT64_MAX)
 			continue;
 		if (error == EALREADY || error == EINPROGRESS || error == EINTR)

@@ -284,6 +284,34 @@ int pending_control(struct connection *connection, int set, int operation, int f
 	return result;
 }
 
+int pending_renew(struct connection *connection, int set, int operation, int fd,
+		  struct epoll_event *event, int result)
+{
+	int saved_errno = errno;
+	uint64_t signals;
+
+	schedule_lock(&signals);
+	errno = saved_errno;
+	result = watch_renew(set, operation, fd, event, result);
+	saved_errno = errno;
+	if (result == 0 && connection && pending_outlook(connection) == OUTLOOK_HELD)
+		watch_take_out(connection, fd);
+	schedule_unlock(&signals);
+	errno = saved_errno;
+	return result;
+}
+
+bool fd_may_block(int fd)
+{
+	uint64_t signals;
+	bool may_block;
+
+	schedule_lock(&signals);
+	may_block = !fd_is_nonblocking(fd);
+	schedule_unlock(&signals);
+	return may_block;
+}
+
 void pending_leave(void)
 {
 	struct pending *first;

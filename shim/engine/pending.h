@@ -140,6 +140,13 @@ void pending_hide(struct connection *connection, int fd);
 int pending_control(struct connection *connection, int set, int operation, int fd,
 		    struct epoll_event *event);
 
+/* What such a call without the lock came to, done anew: see watch_renew(). */
+int pending_renew(struct connection *connection, int set, int operation, int fd,
+		  struct epoll_event *event, int result);
+
+/* Whether calls on fd may block, asked while no attempt of ours has its mode changed. */
+bool fd_may_block(int fd);
+
 /*
  * The caller leaves its wait, and with it whoever knew of the next deadline: if
  * another thread waits in an epoll set beyond it, it is woken by the socket that

@@ -99,6 +99,12 @@ static inline bool pending_any_due(void)
  */
 bool schedule_next(int64_t *next_ns);
 
+/* Changes whenever somebody takes the lock. */
+static inline uint32_t schedule_lock_word(void)
+{
+	return atomic_load(&schedule_get()->lock);
+}
+
 void schedule_lock(uint64_t *signals);
 /* False if another thread has it, which then does what is due. */
 bool schedule_trylock(uint64_t *signals);

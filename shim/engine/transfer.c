@@ -22,7 +22,7 @@ static int64_t blocking_until(int fd)
 
 static bool may_wait(int fd, int flags)
 {
-	return !(flags & MSG_DONTWAIT) && !fd_is_nonblocking(fd);
+	return !(flags & MSG_DONTWAIT) && fd_may_block(fd);
 }
 
 bool transfer_attend(struct connection *connection, int fd, int flags)

@@ -283,14 +283,17 @@ int engine_epoll_pwait2(int set, struct epoll_event *events, int room,
 int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
 {
 	struct connection *connection = connection_of(fd);
-	bool is_contended;
+	uint32_t lock;
+	int result;
 
 	if (!connection && !(fd_kind(fd) & (FD_STREAM | FD_SET_OF_FDS)))
 		return LIBC(epoll_ctl)(set, operation, fd, event);
-	/* Another thread may find it failed at this moment and take it out. */
-	is_contended = registrations_move() || (operation != EPOLL_CTL_ADD && !wait_is_alone() &&
-						connection && connection_is_pending(connection));
-	if (is_contended && (!connection || pending_is_current(connection, fd)))
+	if (registrations_move() && (!connection || pending_is_current(connection, fd)))
 		return pending_control(connection_of(fd), set, operation, fd, event);
-	return watch_make_call(set, operation, fd, event, false);
+	lock = schedule_lock_word();
+	result = watch_make_call(set, operation, fd, event, false);
+	/* Another thread has served something meanwhile, perhaps just this one. */
+	if (lock % 2 || schedule_lock_word() != lock)
+		result = pending_renew(connection, set, operation, fd, event, result);
+	return result;
 }

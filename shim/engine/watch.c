@@ -219,6 +219,31 @@ void watch_note(int set, int operation, int fd, const struct epoll_event *event)
 	note(set, operation, fd, event, false);
 }
 
+static bool epoll_control(int set, int operation, int fd, struct epoll_event *event)
+{
+	return SYS(SYS_epoll_ctl, set, operation, fd, event) == 0;
+}
+
+int watch_renew(int set, int operation, int fd, struct epoll_event *event, int result)
+{
+	struct watch *watch = watch_in(set, fd);
+
+	if (operation == EPOLL_CTL_DEL) {
+		/* Taken out, it could not be found; put back meanwhile, it was not deleted. */
+		if (result < 0 && (errno != ENOENT || !watch))
+			return result;
+		epoll_control(set, EPOLL_CTL_DEL, fd, NULL);
+		note(set, EPOLL_CTL_DEL, fd, NULL, true);
+		return 0;
+	}
+	if (result < 0 && !(errno == ENOENT && watch && operation == EPOLL_CTL_MOD))
+		return result;
+	if (!epoll_control(set, EPOLL_CTL_MOD, fd, event) && errno == ENOENT)
+		epoll_control(set, EPOLL_CTL_ADD, fd, event);
+	note(set, operation, fd, event, true);
+	return 0;
+}
+
 int watch_make_call(int set, int operation, int fd, struct epoll_event *event, bool locked)
 {
 	/* Known before another thread can be told of it. */
@@ -339,21 +364,15 @@ uint32_t watch_events(int set, int fd)
 
 /* ---- out and back ---------------------------------------------------------------------- */
 
-static bool epoll_control(int set, int operation, int fd, struct epoll_event *event)
-{
-	return SYS(SYS_epoll_ctl, set, operation, fd, event) == 0;
-}
-
 static unsigned int one_take_out(struct watch *watch, int fd)
 {
 	int set = watch_set_number(watch);
 
 	if (set < 0 || watch->events & WATCH_OUT)
 		return 0;
+	/* If it is not there it may just be about to be: then its event brings us here again. */
 	if (epoll_control(set, EPOLL_CTL_DEL, fd, NULL))
 		watch->events |= WATCH_OUT;
-	else
-		watch->set = 0; /* it was not there any more */
 	return 1;
 }
 

@@ -26,6 +26,12 @@ void watch_note(int set, int operation, int fd, const struct epoll_event *event)
 /* The real epoll_ctl(), and what it says noted. locked: the schedule's lock is held. */
 int watch_make_call(int set, int operation, int fd, struct epoll_event *event, bool locked);
 
+/*
+ * Does anew, under the lock, what an epoll_ctl() without it came to, whose socket may
+ * have been taken out or put back meanwhile. result and errno: its own.
+ */
+int watch_renew(int set, int operation, int fd, struct epoll_event *event, int result);
+
 /* copy has become another number of the set fd. */
 void watch_duplicated(int fd, int copy);
 

@@ -48,7 +48,8 @@ static void workers_start(void)
 	for (unsigned int i = 0; i < TEAMS; i++) {
 		struct team *team = &loops.teams[i];
 
-		team->size = team_sizes[i];
+		team->size = MAY(team) ? team_sizes[i] : 1;
+		loops.worker_count += team->size;
 		team->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (team->bell < 0 || pthread_barrier_init(&team->barrier, NULL, team->size) != 0)
 			give_up("a team");
@@ -58,7 +59,7 @@ static void workers_start(void)
 			worker->random = draw_seed(loops.seed, (uint64_t)(worker - loops.workers));
 		}
 	}
-	for (unsigned int i = 0; i < WORKERS; i++)
+	for (unsigned int i = 0; i < loops.worker_count; i++)
 		if (pthread_create(&loops.workers[i].thread, NULL, worker_run, &loops.workers[i]))
 			give_up("pthread_create");
 }
@@ -77,7 +78,7 @@ static void worker_disturb(struct worker *worker, uint64_t *random)
 
 static void stuck_report(const struct team *team)
 {
-	for (unsigned int i = 0; i < WORKERS; i++)
+	for (unsigned int i = 0; i < loops.worker_count; i++)
 		if (loops.workers[i].team == team)
 			fprintf(stderr, "stuck: team %d, thread %u: %s\n",
 				(int)(team - loops.teams), loops.workers[i].rank,
@@ -108,7 +109,7 @@ static void workers_disturb(int64_t end_ms)
 
 	while (now_ms() < end_ms) {
 		nanosleep(&pause, NULL);
-		worker_disturb(&loops.workers[draw(&random, WORKERS)], &random);
+		worker_disturb(&loops.workers[draw(&random, loops.worker_count)], &random);
 		teams_watch();
 	}
 }
@@ -118,7 +119,7 @@ static void workers_join(void)
 	const struct timespec pause = { 0, 10000000 };
 
 	atomic_store(&loops.over, true);
-	for (unsigned int i = 0; i < WORKERS; i++)
+	for (unsigned int i = 0; i < loops.worker_count; i++)
 		while (pthread_tryjoin_np(loops.workers[i].thread, NULL) != 0) {
 			nanosleep(&pause, NULL);
 			teams_watch();

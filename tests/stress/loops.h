@@ -39,6 +39,7 @@
 	A(dup)      /* they are duplicated */                          \
 	A(blocking) /* O_NONBLOCK is cleared while they are pending */ \
 	A(pause)    /* a thread leaves the wait for milliseconds */    \
+	A(team)     /* several threads wait for the same sockets */    \
 	A(fork)     /* children, with sockets of their own */          \
 	A(signal)   /* waits are interrupted */                        \
 	A(jump)     /* waits are left by siglongjmp */                 \
@@ -185,6 +186,7 @@ struct loops {
 	struct sockaddr_in servers[SERVER_COUNT];
 	struct team teams[TEAMS];
 	struct worker workers[WORKERS];
+	unsigned int worker_count;
 	struct shared *shared;
 	_Atomic uint64_t clock; /* what happened before what */
 	_Atomic bool over;
