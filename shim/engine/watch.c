@@ -238,7 +238,9 @@ int watch_renew(int set, int operation, int fd, struct epoll_event *event, int r
 	}
 	if (result < 0 && !(errno == ENOENT && watch && operation == EPOLL_CTL_MOD))
 		return result;
-	if (!epoll_control(set, EPOLL_CTL_MOD, fd, event) && errno == ENOENT)
+	/* An exclusive one cannot be modified; if it is still there nothing has to be. */
+	if (event->events & EPOLLEXCLUSIVE ||
+	    (!epoll_control(set, EPOLL_CTL_MOD, fd, event) && errno == ENOENT))
 		epoll_control(set, EPOLL_CTL_ADD, fd, event);
 	note(set, operation, fd, event, true);
 	return 0;
