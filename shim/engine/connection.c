@@ -101,12 +101,17 @@ static struct slots *slots_of(const struct connection *connection)
 	return connection->spare ? &spare : &own;
 }
 
+static size_t slot_number(const struct connection *connection)
+{
+	return (size_t)(connection - slots_of(connection)->connections);
+}
+
 struct sockaddr *connection_path(struct connection *connection)
 {
 	struct sockaddr_un *paths = slots_memory(&slots_of(connection)->paths,
 						 sizeof(struct sockaddr_un));
 
-	return paths ? (struct sockaddr *)&paths[connection->slot_index] : NULL;
+	return paths ? (struct sockaddr *)&paths[slot_number(connection)] : NULL;
 }
 
 struct pending *connection_pending(struct connection *connection)
@@ -116,7 +121,7 @@ struct pending *connection_pending(struct connection *connection)
 
 	if (!pendings)
 		return NULL;
-	connection->pending = &pendings[connection->slot_index];
+	connection->pending = &pendings[slot_number(connection)];
 	return connection->pending;
 }
 

@@ -55,10 +55,16 @@ test_calls() {
 	fail "$name: the same network system calls in the same order (${!level:-exact})" "$difference"
 }
 
-# One run with each, turn by turn, so that both see the same machine.
+# One run with each, turn by turn, so that both see the same machine; on a busy one for longer, until
+# the minima agree.
 test_time() {
 	local i begin with without
-	for ((i = 0; i < rounds; i++)); do
+	for ((i = 0; i < 6 * rounds; i++)); do
+		if ((i >= rounds)); then
+			without=$(least_of <"$work/$name.without")
+			with=$(least_of <"$work/$name.with")
+			((with > without + without / 10 + 5000)) || break
+		fi
 		begin=${EPOCHREALTIME/./}
 		"${name}_client" env -u LD_PRELOAD >/dev/null 2>&1
 		echo $((${EPOCHREALTIME/./} - begin)) >>"$work/$name.without"
