@@ -260,6 +260,15 @@ static inline void *sys_mmap(void *address, size_t size, int protection, int fla
 	return (void *)SYS(SYS_mmap, address, size, protection, flags, fd, offset);
 }
 
+/* Memory that costs nothing until it is used; NULL if there is none. */
+static inline void *sys_memory(size_t size)
+{
+	void *memory = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
 static inline int sys_munmap(void *address, size_t size)
 {
 	return (int)SYS(SYS_munmap, address, size);

@@ -106,13 +106,6 @@ static bool failure_serve(struct call *call, int *error)
 	return interrupted;
 }
 
-static int64_t until_of(const struct timeval *limit)
-{
-	if (!limit->tv_sec && !limit->tv_usec)
-		return INT64_MAX;
-	return clock_ns() + limit->tv_sec * SECOND_NS + limit->tv_usec * 1000;
-}
-
 /* As call_end(), for one whose failure is told by this very call. */
 static int connect_told(struct connection *connection)
 {
@@ -140,9 +133,9 @@ static int64_t caller_limit(const struct connection *connection, int fd)
 {
 	struct timeval timeout;
 
-	if (!send_timeout_get(fd, &timeout) || (!timeout.tv_sec && !timeout.tv_usec))
+	if (!send_timeout_get(fd, &timeout))
 		return INT64_MAX;
-	return connection->began_ns + timeout.tv_sec * SECOND_NS + timeout.tv_usec * 1000;
+	return socket_timeout_until(&timeout, connection->began_ns);
 }
 
 /* The first attempt failed. */
@@ -187,7 +180,7 @@ static int connect_held(struct connection *connection, int fd)
 
 	if (fd_may_block(fd)) {
 		send_timeout_get(fd, &limit);
-		error = pending_wait(connection, until_of(&limit));
+		error = pending_wait(connection, socket_timeout_until(&limit, clock_ns()));
 		if (error == 0)
 			return 0;
 		error = error == EAGAIN ? EALREADY : error;

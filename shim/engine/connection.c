@@ -30,14 +30,6 @@ struct slots {
 static struct store spare_store;
 static struct slots own = { .store = &engine.store }, spare = { .store = &spare_store };
 
-static void *memory_reserve(size_t size)
-{
-	void *memory = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return memory == MAP_FAILED ? NULL : memory;
-}
-
 /* Of what only some connections need, for every slot; the kernel gives memory to what is used. */
 static void *slots_memory(void *_Atomic *memory, size_t size)
 {
@@ -45,7 +37,7 @@ static void *slots_memory(void *_Atomic *memory, size_t size)
 
 	if (atomic_load_explicit(memory, memory_order_acquire))
 		return atomic_load_explicit(memory, memory_order_acquire);
-	made = memory_reserve(SLOTS_PER_PROCESS * size);
+	made = sys_memory(SLOTS_PER_PROCESS * size);
 	if (made && !atomic_compare_exchange_strong(memory, &expected, made)) {
 		sys_munmap(made, SLOTS_PER_PROCESS * size);
 		made = expected;
@@ -57,7 +49,7 @@ bool connections_attach(void)
 {
 	spare.connections = NULL;
 	own.pendings = own.paths = NULL;
-	own.connections = memory_reserve(SLOTS_PER_PROCESS * sizeof(*own.connections));
+	own.connections = sys_memory(SLOTS_PER_PROCESS * sizeof(*own.connections));
 	return own.connections != NULL;
 }
 
@@ -70,7 +62,7 @@ static struct fd_chunk *fd_chunk_make(int fd)
 
 	if (chunk || number >= FD_CHUNKS)
 		return chunk;
-	chunk = memory_reserve(sizeof(*chunk));
+	chunk = sys_memory(sizeof(*chunk));
 	if (chunk && !atomic_compare_exchange_strong(&fd_chunks[number], &expected, chunk)) {
 		sys_munmap(chunk, sizeof(*chunk));
 		chunk = expected;
@@ -210,7 +202,7 @@ static void registrations_forget(int fd)
 static bool spare_prepare(void)
 {
 	if (!spare.connections && store_open_memory(&spare_store))
-		spare.connections = memory_reserve(SLOTS_PER_PROCESS * sizeof(*spare.connections));
+		spare.connections = sys_memory(SLOTS_PER_PROCESS * sizeof(*spare.connections));
 	return spare.connections != NULL;
 }
 

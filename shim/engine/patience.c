@@ -49,7 +49,7 @@ int64_t wait_left_ns(int64_t until_ns)
 	return left > 0 ? left : 0;
 }
 
-static int64_t until_next(int64_t until_ns)
+int64_t wait_serve(int64_t until_ns)
 {
 	int64_t due = pending_run();
 
@@ -59,18 +59,18 @@ static int64_t until_next(int64_t until_ns)
 /* A year, so that no conversion overflows. */
 #define LONG_NS (INT64_C(365) * 86400 * SECOND_NS)
 
-struct timespec wait_next(int64_t until_ns)
+struct timespec wait_span(int64_t until_ns)
 {
-	int64_t left = wait_left_ns(until_next(until_ns));
+	int64_t left = wait_left_ns(until_ns);
 
 	if (left > LONG_NS)
 		left = LONG_NS;
 	return (struct timespec){ left / SECOND_NS, left % SECOND_NS };
 }
 
-int wait_next_ms(int64_t until_ns)
+int wait_span_ms(int64_t until_ns)
 {
-	int64_t left = wait_left_ns(until_next(until_ns));
+	int64_t left = wait_left_ns(until_ns);
 
 	if (left == WAIT_FOREVER)
 		return -1;

@@ -32,13 +32,15 @@ int64_t wait_began(bool is_timed);
 int64_t wait_until_ms(int64_t began_ns, int timeout_ms);
 int64_t wait_until(int64_t began_ns, const struct timespec *timeout);
 
-/* True when until_ns has come, and how long to wait: no longer than until something is due. */
+/* True when until_ns has come. */
 bool wait_is_over(int64_t until_ns);
 int64_t wait_left_ns(int64_t until_ns);
-/* Does what is due; how long the next real call may take at most. */
-struct timespec wait_next(int64_t until_ns);
+/* Does what is due; until when the next real call may last: until_ns, or something is due. */
+int64_t wait_serve(int64_t until_ns);
+/* How long that is. */
+struct timespec wait_span(int64_t until_ns);
 /* In whole milliseconds, never less; -1: for ever. */
-int wait_next_ms(int64_t until_ns);
+int wait_span_ms(int64_t until_ns);
 
 /*
  * A wait that is made of several calls must be to signals as the one that it stands
@@ -55,13 +57,13 @@ void wait_mask_end(const struct wait_mask *mask);
 /* False for a time that the kernel refuses. */
 bool timeout_is_valid(const struct timespec *timeout);
 
-/* Memory for the thread's next wait with many descriptors; kept, so that a jump out of it loses nothing. */
+/* Memory for the thread's next wait with many descriptors; kept, so that a jump loses nothing. */
 void *scratch_get(size_t size);
 
 /* Whether a set that is said to be ready still is, now that the sockets in it were looked at. */
 bool set_is_ready(int set);
 
-/* This thread waits in an epoll set until then, WAIT_FOREVER if it knows of nothing due; 0: no more. */
+/* This thread waits in an epoll set until then; WAIT_FOREVER: it knows of nothing due; 0: no more. */
 void waiter_set(int64_t until_ns);
 /* Whether another one does, beyond a time. */
 bool waiters_beyond(int64_t at_ns);

@@ -99,8 +99,10 @@ bool pending_begin(struct call *call)
 	    operation_ticket(connection) != call->ticket)
 		return false;
 	pending = connection_pending(connection);
+	if (!pending)
+		return false;
 	peer = is_path ? connection_path(connection) : (struct sockaddr *)&pending->peer;
-	if (!pending || !peer)
+	if (!peer)
 		return false;
 	if (connection->attention & ATTENTION_PENDING)
 		return true;

@@ -100,6 +100,13 @@ void send_timeout_set(int fd, const struct timeval *timeout)
 	errno = saved_errno;
 }
 
+int64_t socket_timeout_until(const struct timeval *timeout, int64_t from_ns)
+{
+	if (!timeout->tv_sec && !timeout->tv_usec)
+		return INT64_MAX;
+	return from_ns + timeout->tv_sec * INT64_C(1000000000) + timeout->tv_usec * 1000;
+}
+
 int connect_start(int fd, const struct sockaddr *peer, socklen_t length)
 {
 	int saved_errno = errno;

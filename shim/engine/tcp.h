@@ -36,6 +36,9 @@ void send_timeout_set(int fd, const struct timeval *timeout);
 /* SO_RCVTIMEO. */
 bool receive_timeout_get(int fd, struct timeval *timeout);
 
+/* When such a timeout, counted from from_ns, is over; INT64_MAX: never, it is not set. */
+int64_t socket_timeout_until(const struct timeval *timeout, int64_t from_ns);
+
 /* Begins a connect without waiting for it, whatever the mode of fd; 0 or the errno. */
 int connect_start(int fd, const struct sockaddr *peer, socklen_t length);
 

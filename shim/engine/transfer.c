@@ -15,9 +15,7 @@ static int64_t blocking_until(int fd)
 	receive_timeout_get(fd, &limit);
 	if (!limit.tv_sec && !limit.tv_usec)
 		send_timeout_get(fd, &limit);
-	if (!limit.tv_sec && !limit.tv_usec)
-		return INT64_MAX;
-	return clock_ns() + limit.tv_sec * SECOND_NS + limit.tv_usec * 1000;
+	return socket_timeout_until(&limit, clock_ns());
 }
 
 static bool may_wait(int fd, int flags)

@@ -141,19 +141,18 @@ static int epoll_real(const struct epoll_call *call)
 static int epoll_bounded(const struct epoll_call *call, int64_t until_ns, const sigset_t *inside)
 {
 	struct epoll_call bounded = *call;
-	int64_t due = pending_run();
-	struct timespec next;
+	int64_t next_ns = wait_serve(until_ns);
+	const struct timespec next = wait_span(next_ns);
 	int result;
 
 	bounded.mask = inside;
 	if (call->kind == EPOLL_PWAIT2) {
-		next = wait_next(until_ns);
 		bounded.timeout = &next;
 	} else {
 		bounded.kind = EPOLL_PWAIT;
-		bounded.timeout_ms = wait_next_ms(until_ns);
+		bounded.timeout_ms = wait_span_ms(next_ns);
 	}
-	waiter_set(due < until_ns ? due : until_ns);
+	waiter_set(next_ns);
 	result = epoll_real(&bounded);
 	waiter_set(0);
 	return result;

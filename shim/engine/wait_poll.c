@@ -122,7 +122,7 @@ static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t
 			result = poll_correct(fds, count);
 		if (result || (called && wait_is_over(until_ns)))
 			break;
-		next = wait_next(until_ns);
+		next = wait_span(wait_serve(until_ns));
 		result = pending_any_held() ? poll_without_held(fds, count, &next, &signals.inside)
 					    : LIBC(ppoll)(fds, count, &next, &signals.inside);
 		called = true;

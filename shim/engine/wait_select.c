@@ -171,7 +171,7 @@ static __attribute__((noinline, cold)) int select_serve(const struct selection *
 		}
 		if (result || (called && wait_is_over(until_ns)))
 			break;
-		next = wait_next(until_ns);
+		next = wait_span(wait_serve(until_ns));
 		selection_restore(selection);
 		pending_each(selection, held_remove);
 		result = select_real(selection, &next, &signals.inside);

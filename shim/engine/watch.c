@@ -2,7 +2,6 @@
 #include "watch.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "connection.h"
 #include "schedule.h"
@@ -45,14 +44,6 @@ static _Atomic uint32_t further_used; /* how many ever were */
 #define GUESSES 16384
 static _Atomic int32_t *_Atomic guesses; /* fd plus 1 */
 
-static void *memory_lazy(size_t size)
-{
-	void *memory = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return memory == MAP_FAILED ? NULL : memory;
-}
-
 static struct watch *watch_of(int fd)
 {
 	unsigned int number = (unsigned int)fd / FDS_PER_CHUNK;
@@ -71,7 +62,7 @@ static struct watch *watch_make(int fd)
 
 	if (watch_of(fd) || number >= FD_CHUNKS)
 		return watch_of(fd);
-	made = memory_lazy(sizeof(*made));
+	made = sys_memory(sizeof(*made));
 	if (made && !atomic_compare_exchange_strong(&chunks[number], &expected, made))
 		sys_munmap(made, sizeof(*made));
 	return watch_of(fd);
@@ -97,7 +88,7 @@ static uint32_t identity_make(int set)
 	return watch->own;
 }
 
-/* The set's identity as long as one of its numbers is open; 0: in none. */
+/* A number of the set that it is in, as long as one is open; -1: in none. */
 static int watch_set_number(struct watch *watch)
 {
 	uint32_t set = watch->set;
@@ -135,7 +126,7 @@ static void guess_note(uint64_t data, int fd)
 	if ((int)(uint32_t)data == fd)
 		return;
 	if (!atomic_load_explicit(&guesses, memory_order_relaxed)) {
-		made = memory_lazy(GUESSES * sizeof(*made));
+		made = sys_memory(GUESSES * sizeof(*made));
 		if (made && !atomic_compare_exchange_strong(&guesses, &expected, made))
 			sys_munmap(made, GUESSES * sizeof(*made));
 	}
@@ -366,39 +357,37 @@ uint32_t watch_events(int set, int fd)
 
 /* ---- out and back ---------------------------------------------------------------------- */
 
-static unsigned int one_take_out(struct watch *watch, int fd)
+static void one_take_out(struct watch *watch, int fd)
 {
 	int set = watch_set_number(watch);
 
 	if (set < 0 || watch->events & WATCH_OUT)
-		return 0;
+		return;
 	/* If it is not there it may just be about to be: then its event brings us here again. */
 	if (epoll_control(set, EPOLL_CTL_DEL, fd, NULL))
 		watch->events |= WATCH_OUT;
-	return 1;
 }
 
-static unsigned int one_put_back(struct watch *watch, int fd)
+static void one_put_back(struct watch *watch, int fd)
 {
 	struct epoll_event event = { .data.u64 = watch->data };
 	int set = watch_set_number(watch);
 
 	if (set < 0 || !(watch->events & WATCH_OUT))
-		return 0;
+		return;
 	watch->events &= ~WATCH_OUT;
 	event.events = watch->events;
 	if (!epoll_control(set, EPOLL_CTL_ADD, fd, &event) && errno != EEXIST)
 		watch->set = 0;
-	return 1;
 }
 
-static unsigned int one_rearm(struct watch *watch, int fd)
+static void one_rearm(struct watch *watch, int fd)
 {
 	struct epoll_event event = { .events = watch->events, .data.u64 = watch->data };
 	int set = watch_set_number(watch);
 
 	if (set < 0 || watch->events & WATCH_OUT)
-		return 0;
+		return;
 	/* An exclusive one cannot be modified. */
 	if (!(event.events & EPOLLEXCLUSIVE)) {
 		epoll_control(set, EPOLL_CTL_MOD, fd, &event);
@@ -406,37 +395,32 @@ static unsigned int one_rearm(struct watch *watch, int fd)
 		epoll_control(set, EPOLL_CTL_DEL, fd, NULL);
 		epoll_control(set, EPOLL_CTL_ADD, fd, &event);
 	}
-	return 1;
 }
 
-static unsigned int fd_each(int fd, unsigned int (*act)(struct watch *watch, int fd))
+static void fd_each(int fd, void (*act)(struct watch *watch, int fd))
 {
 	struct watch *watch = watch_of(fd);
-	unsigned int acted = watch ? act(watch, fd) : 0;
 
+	if (watch)
+		act(watch, fd);
 	for (uint32_t i = 0; i < further_used; i++)
 		if (further[i].fd == fd + 1)
-			acted += act(&further[i].watch, fd);
-	return acted;
+			act(&further[i].watch, fd);
 }
 
-static unsigned int connection_each(struct connection *connection, int fd,
-				    unsigned int (*act)(struct watch *watch, int fd))
+static void connection_each(struct connection *connection, int fd,
+			    void (*act)(struct watch *watch, int fd))
 {
 	int saved_errno = errno;
-	unsigned int acted = 0;
 
 	/* Another thread may just be closing fd, with the connection going on under other numbers. */
-	if (connection->fds == 1 && connection_of(fd) == connection) {
-		acted = fd_each(fd, act);
-		errno = saved_errno;
-		return acted;
-	}
-	for (fd = connection_fd_next(connection, -1); fd >= 0;
-	     fd = connection_fd_next(connection, fd))
-		acted += fd_each(fd, act);
+	if (connection->fds == 1 && connection_of(fd) == connection)
+		fd_each(fd, act);
+	else
+		for (fd = connection_fd_next(connection, -1); fd >= 0;
+		     fd = connection_fd_next(connection, fd))
+			fd_each(fd, act);
 	errno = saved_errno;
-	return acted;
 }
 
 void watch_take_out(struct connection *connection, int fd)

@@ -5,11 +5,11 @@
  * A socket between two attempts looks connected to every set that it is
  * registered in, and level-triggered ones would report it without end: it is taken
  * out and put back, and so what epoll_ctl() was told is kept for every socket that
- * may ever be connected, and for sets that are in sets.  An epoll event says no fd, only the data that the program
- * chose; which socket it is about is looked up here.
+ * may ever be connected, and for sets that are in sets.  An epoll event says no fd,
+ * only the data that the program chose; which socket it is about is looked up here.
  *
- * Recording is lock-free; taking out and putting back is done under the lock of
- * the schedule.
+ * Until something was held recording is lock-free; taking out, putting back and, from
+ * then on, recording are done under the lock of the schedule.
  */
 #ifndef HOLDFAST_ENGINE_WATCH_H
 #define HOLDFAST_ENGINE_WATCH_H
