@@ -272,6 +272,9 @@ static int connect_managed(struct call *call, struct connection *before)
 			before->reported = 1;
 			return call_end(call, error);
 		}
+		/* Of the connection that was there: it was lost before it was asked about. */
+		if (error == ECONNRESET || error == EPIPE || error == ECONNABORTED)
+			return call_end(call, error);
 	}
 	if (!target_find(&target, call->fd, call->peer, call->length)) {
 		if (!connected)

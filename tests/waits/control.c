@@ -250,6 +250,28 @@ static void many(void)
 	EXPECT_COUNTS_ADD_UP();
 }
 
+/* What connect() says then is of the connection that was, and no operation. */
+static void lost_before_asked(void)
+{
+	struct linger at_once = { 1, 0 };
+	struct server server = server_listening(AF_INET);
+	int fd = pending_socket(&server), accepted;
+	int set = set_make();
+
+	set_add(set, fd, EPOLLOUT);
+	EXPECT_IS(set_wait(set, LIMIT_MS), EPOLLOUT);
+	accepted = accept(server.fd, NULL, NULL);
+	REQUIRE(accepted >= 0);
+	setsockopt(accepted, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(accepted);
+	EXPECT_IS(connect(fd, (struct sockaddr *)&server.address, server.length), -1);
+	EXPECT_ERRNO(ECONNRESET);
+	EXPECT_COUNT(operations, 1);
+	EXPECT_COUNT(succeeded, 1);
+	EXPECT_COUNT(failures, 0);
+	EXPECT_COUNTS_ADD_UP();
+}
+
 #define NEVER(name, run) SAME_UNDER(POLICY_FOR_EVER, name, run)
 
 static const struct check_case cases[] = {
@@ -264,6 +286,7 @@ static const struct check_case cases[] = {
 	SAME("a neighbour that is always ready: epoll_wait, room for one", busy_in_epoll_one),
 	SAME("a neighbour that is always ready: poll", busy_in_poll),
 	SAME("a neighbour that is always ready: select", busy_in_select),
+	SAME("lost again before anybody asked: connect() says so", lost_before_asked),
 	SAME("three hundred in one set: each is told once", many),
 };
 
