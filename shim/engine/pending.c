@@ -16,7 +16,8 @@ static void look(struct pending *pending, int fd, int error)
 
 	if (call->ticket != operation_ticket(call->connection))
 		return;
-	if (connection_of(call->fd) != call->connection)
+	/* fd may be what another thread believed before the connection was another socket's. */
+	if (connection_of(call->fd) != call->connection && connection_of(fd) == call->connection)
 		call->fd = fd;
 	if (!call->cookie)
 		connection_behind(pending)->cookie = call->cookie = socket_cookie(call->fd);
@@ -40,19 +41,26 @@ bool pending_is_current(struct connection *connection, int fd)
 	return false;
 }
 
-enum outlook pending_look(struct connection *connection, int fd, int error)
+enum outlook state_look(struct connection *connection, int fd, int error)
 {
 	struct pending *pending = connection->pending;
+
+	if (pending_outlook(connection) == OUTLOOK_UNDER_WAY && claim_take(pending)) {
+		look(pending, fd, error);
+		claim_give(pending);
+	}
+	return pending_outlook(connection);
+}
+
+enum outlook pending_look(struct connection *connection, int fd, int error)
+{
 	int saved_errno = errno;
 	uint64_t signals;
 
 	if (pending_outlook(connection) != OUTLOOK_UNDER_WAY || !connection_owned(connection))
 		return pending_outlook(connection);
 	schedule_lock(&signals);
-	if (pending_outlook(connection) == OUTLOOK_UNDER_WAY && claim_take(pending)) {
-		look(pending, fd, error);
-		claim_give(pending);
-	}
+	state_look(connection, fd, error);
 	serve_unlock(&signals);
 	errno = saved_errno;
 	return pending_outlook(connection);
@@ -217,54 +225,18 @@ uint32_t pending_live(const struct call *call)
 	return live;
 }
 
-/* With more of them a look through all would cost more than it is worth. */
-#define A_FEW 64
-
-void pending_look_at_all(void)
-{
-	struct connection *connection;
-
-	if (atomic_load(&schedule_get()->pending) - atomic_load(&schedule_get()->held) > A_FEW)
-		return;
-	for (uint32_t i = 0; (connection = connection_at(i)); i++)
-		if (pending_outlook(connection) == OUTLOOK_UNDER_WAY &&
-		    connection_is_pending(connection) && !tcp_is_connected(connection->slot->fd))
-			pending_look(connection, connection->slot->fd, 0);
-}
-
 int pending_foreign_error(struct connection *connection, int fd)
 {
 	int error = connection->slot->last_error;
 
 	if (!(connection->attention & (ATTENTION_HELD | ATTENTION_FAILED)) ||
-	    connection_is_pending(connection) || tcp_is_connected(fd) || tcp_is_connecting(fd))
+	    connection_is_pending(connection))
+		return 0;
+	/* The number can be anything here: the parent may have opened that one after the fork. */
+	if (socket_cookie(fd) != connection->cookie || tcp_is_connected(fd) ||
+	    tcp_is_connecting(fd))
 		return 0;
 	return error ? error : ECONNREFUSED;
-}
-
-bool pending_unwatched(void)
-{
-	struct connection *connection;
-
-	if (atomic_load(&schedule_get()->pending) > A_FEW)
-		return false;
-	for (uint32_t i = 0; (connection = connection_at(i)); i++)
-		if (pending_outlook(connection) == OUTLOOK_UNDER_WAY &&
-		    !watch_exists(connection->slot->fd))
-			return true;
-	return false;
-}
-
-void pending_hide(struct connection *connection, int fd)
-{
-	uint64_t signals;
-
-	schedule_lock(&signals);
-	if (pending_outlook(connection) == OUTLOOK_HELD)
-		watch_take_out(connection, fd);
-	else
-		watch_rearm(fd);
-	schedule_unlock(&signals);
 }
 
 int pending_control(struct connection *connection, int set, int operation, int fd,
@@ -323,7 +295,7 @@ void pending_leave(void)
 		return;
 	first = schedule_first();
 	if (first && pending_outlook(connection_behind(first)) == OUTLOOK_HELD)
-		watch_put_back(connection_behind(first), first->call.fd);
+		lure_set(first);
 	schedule_unlock(&signals);
 	errno = saved_errno;
 }

@@ -49,6 +49,7 @@ struct pending {
 	int32_t error;      /* of the last attempt */
 	uint8_t phase;
 	bool moved;             /* the attempt under way is at another address of the name */
+	bool is_lure;           /* lure_set() */
 	_Atomic uint32_t claim; /* enum pending_claim */
 };
 
@@ -118,7 +119,10 @@ void pending_renumber(struct connection *connection, int fd);
  */
 uint32_t pending_live(const struct call *call);
 
-/* Serves each of a few that are under way and have failed: a set said that one of its sockets has. */
+/*
+ * A set in a set is said to be ready: what may be so for the moment only is served, each
+ * of a few that are under way and have failed, or taken out of the inner set.
+ */
 void pending_look_at_all(void);
 
 /*
@@ -127,14 +131,12 @@ void pending_look_at_all(void);
  */
 int pending_foreign_error(struct connection *connection, int fd);
 
-/* Whether one of a few is under way and registered in no set that is known. */
-bool pending_unwatched(void);
-
 /*
- * A held one was reported by a set: out of it. If it is held no more by now, the set
- * is made to look again, since an event that was taken is not reported twice.
+ * An event of a set says that one of its sockets has failed or hung up. It is found,
+ * served if it is ours, and taken out if it is held. False if the program is not to
+ * see the event; else it says what a failed connect does.
  */
-void pending_hide(struct connection *connection, int fd);
+bool pending_event(int set, struct epoll_event *event);
 
 /* epoll_ctl() on a socket while others are held, or it is itself. errno as epoll_ctl(). */
 int pending_control(struct connection *connection, int set, int operation, int fd,

@@ -85,6 +85,7 @@ static void pending_fill(struct pending *pending, struct sockaddr *peer, size_t 
 	pending->puzzled_ns = 0;
 	pending->error = 0;
 	pending->moved = false;
+	pending->is_lure = false;
 	pending->phase = PHASE_UNDER_WAY;
 }
 
@@ -121,6 +122,27 @@ bool pending_begin(struct call *call)
 
 /* ---- out of sight --------------------------------------------------------------------------- */
 
+static void lure_forget(struct pending *pending)
+{
+	if (pending->is_lure)
+		count_change(&schedule_get()->lures, -1);
+	pending->is_lure = false;
+}
+
+void lure_set(struct pending *pending)
+{
+	if (!pending->is_lure)
+		count_change(&schedule_get()->lures, 1);
+	pending->is_lure = true;
+	watch_put_back(connection_behind(pending), pending->call.fd);
+}
+
+void lure_clear(struct pending *pending)
+{
+	lure_forget(pending);
+	watch_take_out(connection_behind(pending), pending->call.fd);
+}
+
 void state_hide(struct pending *pending)
 {
 	struct connection *connection = connection_behind(pending);
@@ -129,7 +151,7 @@ void state_hide(struct pending *pending)
 	if (!(connection->attention & ATTENTION_HELD))
 		pending->held_at_ns = clock_ns();
 	attention_change(connection, ATTENTION_HELD | ATTENTION_SCHEDULED, 0);
-	watch_take_out(connection, pending->call.fd);
+	lure_clear(pending);
 }
 
 void state_show(struct pending *pending, uint32_t set, uint32_t clear)
@@ -140,6 +162,7 @@ void state_show(struct pending *pending, uint32_t set, uint32_t clear)
 
 	if (connection->attention & ATTENTION_HELD)
 		operation_waited(connection, clock_ns() - pending->held_at_ns);
+	lure_forget(pending);
 	/* In its sets before anything else: nobody may find it in none. Whoever is told of it
 	 * meanwhile waits for the lock. */
 	watch_put_back(connection, fd);
@@ -207,6 +230,7 @@ void state_abandoned(struct pending *pending)
 	struct connection *connection = connection_behind(pending);
 
 	pending_detach(pending);
+	lure_forget(pending);
 	if (connection->attention & ATTENTION_HELD)
 		operation_waited(connection, clock_ns() - pending->held_at_ns);
 	operation_abandon(connection, pending->call.ticket);

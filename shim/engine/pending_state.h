@@ -36,12 +36,25 @@ void state_hide(struct pending *pending);
 /* In sight; what else is set and cleared at the same moment. */
 void state_show(struct pending *pending, uint32_t set, uint32_t clear);
 
+/*
+ * Held, but back in its sets, where its hanging up wakes a thread that knows of no
+ * deadline; whoever is woken takes it out again.
+ */
+void lure_set(struct pending *pending);
+void lure_clear(struct pending *pending);
+
 void state_succeeded(struct pending *pending);
 void state_failed(struct pending *pending, const struct operation_failure *failure);
 /* Connected, and lost before the program knew: it is told as it would have been. */
 void state_lost(struct pending *pending, int error);
 /* The program took the socket away. */
 void state_abandoned(struct pending *pending);
+
+/*
+ * What became of the attempt under way, done and told: as pending_look(), which takes
+ * the lock for it.
+ */
+enum outlook state_look(struct connection *connection, int fd, int error);
 
 /* The name's walk is over: one of its addresses is connected. Lock-free. */
 void name_connected(const struct connection *connection);

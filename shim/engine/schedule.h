@@ -46,6 +46,7 @@ struct schedule {
 	_Atomic uint32_t pending; /* connects whose outcome the program has not been told */
 	_Atomic uint32_t held;    /* those of them that are between two attempts */
 	_Atomic uint32_t used;    /* something was held at some time */
+	_Atomic uint32_t lures;   /* held ones that are in their sets nevertheless */
 	_Atomic int64_t next_ns;  /* the earliest deadline, CLOCK_MONOTONIC; 0: none */
 	uint32_t count;
 	struct leader leaders[ENDPOINTS_PER_PROCESS];

@@ -24,34 +24,10 @@ struct epoll_call {
 
 /* ---- what was reported -------------------------------------------------------------------- */
 
-/* What the kernel says of a connect that failed and was not asked about yet. */
-#define FAILED_EVENTS (EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLOUT | EPOLLWRNORM)
-
 static bool is_under_way(const struct connection *connection)
 {
 	return connection && connection_is_pending(connection) &&
 	       (connection->attention & (ATTENTION_PENDING | ATTENTION_HELD)) == ATTENTION_PENDING;
-}
-
-/* Whether an error event can be this one's. It is served, if it has failed. */
-static bool is_to_blame(int fd)
-{
-	struct connection *connection = connection_of(fd);
-
-	if (!connection || !connection_is_pending(connection) ||
-	    (is_under_way(connection) && tcp_is_connected(fd)))
-		return false;
-	/* Closed, though nobody has said why yet: another thread is about to. */
-	return pending_look(connection, fd, 0) != OUTLOOK_UNDER_WAY || !tcp_is_connecting(fd);
-}
-
-/* It failed once, and was begun anew after the event was there. */
-static bool is_retried(int fd)
-{
-	const struct connection *connection = connection_of(fd);
-
-	return connection && connection_is_pending(connection) &&
-	       connection->attention & ATTENTION_SCHEDULED;
 }
 
 static bool is_set_or_under_way(int fd)
@@ -84,31 +60,6 @@ static bool event_correct(int set, struct epoll_event *event)
 	return true;
 }
 
-static bool error_correct(int set, struct epoll_event *event)
-{
-	int fd = watch_find(set, event->data.u64, true, is_to_blame);
-	struct connection *connection;
-
-	if (fd < 0 && pending_unwatched()) {
-		watch_learn(set, event->data.u64);
-		fd = watch_find(set, event->data.u64, true, is_to_blame);
-	}
-	if (fd < 0)
-		fd = watch_find(set, event->data.u64, true, is_retried);
-	connection = fd < 0 ? NULL : connection_of(fd);
-	if (!connection)
-		return true;
-	if (connection->attention & ATTENTION_FAILED && connection_is_pending(connection)) {
-		event->events |= EPOLLERR | EPOLLHUP;
-		if (!(connection->attention & ATTENTION_LEFT))
-			event->events |= watch_events(set, fd) & FAILED_EVENTS;
-		return true;
-	}
-	/* It was put back to wake somebody, or is connected to another address by now. */
-	pending_hide(connection, fd);
-	return false;
-}
-
 static int events_correct(const struct epoll_call *call, int count)
 {
 	int kept = 0;
@@ -116,7 +67,7 @@ static int events_correct(const struct epoll_call *call, int count)
 	for (int i = 0; i < count; i++) {
 		struct epoll_event event = call->events[i];
 
-		if (event.events & (EPOLLERR | EPOLLHUP) ? error_correct(call->set, &event)
+		if (event.events & (EPOLLERR | EPOLLHUP) ? pending_event(call->set, &event)
 							 : event_correct(call->set, &event))
 			call->events[kept++] = event;
 	}

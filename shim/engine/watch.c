@@ -111,15 +111,17 @@ static int watch_set_number(struct watch *watch)
 
 /* ---- recording --------------------------------------------------------------------- */
 
-static _Atomic int32_t *guess_at(uint64_t data)
+/* Different sets hold the same data for different sockets. */
+static _Atomic int32_t *guess_at(uint32_t set, uint64_t data)
 {
 	_Atomic int32_t *table = atomic_load_explicit(&guesses, memory_order_acquire);
+	uint64_t mixed = (data ^ (uint64_t)set << 40) * UINT64_C(0x9e3779b97f4a7c15);
 
-	return table ? &table[data * UINT64_C(0x9e3779b97f4a7c15) >> 50] : NULL;
+	return table ? &table[mixed >> 50] : NULL;
 }
 _Static_assert(GUESSES == 1 << (64 - 50), "the upper bits of the product are the place");
 
-static void guess_note(uint64_t data, int fd)
+static void guess_note(int set, uint64_t data, int fd)
 {
 	_Atomic int32_t *made, *expected = NULL;
 
@@ -130,7 +132,7 @@ static void guess_note(uint64_t data, int fd)
 		if (made && !atomic_compare_exchange_strong(&guesses, &expected, made))
 			sys_munmap(made, GUESSES * sizeof(*made));
 	}
-	made = guess_at(data);
+	made = guess_at(identity_of(set), data);
 	if (made)
 		atomic_store_explicit(made, fd + 1, memory_order_relaxed);
 }
@@ -192,7 +194,7 @@ static void note(int set, int operation, int fd, const struct epoll_event *event
 			watch->set = 0;
 	} else if (watch) {
 		watch_write(watch, set, event);
-		guess_note(event->data.u64, fd);
+		guess_note(set, event->data.u64, fd);
 	} else if (identity_make(set) && (watch = watch_make(fd))) {
 		if (watch_set_number(watch) < 0)
 			watch_write(watch, set, event);
@@ -200,14 +202,15 @@ static void note(int set, int operation, int fd, const struct epoll_event *event
 			further_write(set, fd, event);
 		else if (schedule_make())
 			further_add(set, fd, event);
-		guess_note(event->data.u64, fd);
+		guess_note(set, event->data.u64, fd);
 	}
 	errno = saved_errno;
 }
 
-void watch_note(int set, int operation, int fd, const struct epoll_event *event)
+void watch_seen(int set, int fd, const struct epoll_event *event)
 {
-	note(set, operation, fd, event, false);
+	if (!watch_in(set, fd))
+		note(set, EPOLL_CTL_ADD, fd, event, true);
 }
 
 static bool epoll_control(int set, int operation, int fd, struct epoll_event *event)
@@ -314,7 +317,7 @@ static int find_anywhere(const struct search *search)
 
 static int find(const struct search *search, bool thorough)
 {
-	_Atomic int32_t *guess = guess_at(search->data);
+	_Atomic int32_t *guess = guess_at(search->set, search->data);
 	int fd = (int)(uint32_t)search->data;
 
 	if (fd >= 0 && watch_fits(search, watch_of(fd), fd))
@@ -491,7 +494,7 @@ bool watch_control(int set, int operation, int fd, const struct epoll_event *eve
 		   !((watch->events | event->events) & EPOLLEXCLUSIVE)) {
 		watch_write(watch, set, event);
 		watch->events |= WATCH_OUT;
-		guess_note(event->data.u64, fd);
+		guess_note(set, event->data.u64, fd);
 	} else {
 		errno = operation == EPOLL_CTL_MOD ? EINVAL : EEXIST;
 		*result = -1;

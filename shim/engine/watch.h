@@ -20,9 +20,6 @@
 
 struct connection;
 
-/* What a successful epoll_ctl(set, operation, fd, event) said. */
-void watch_note(int set, int operation, int fd, const struct epoll_event *event);
-
 /* The real epoll_ctl(), and what it says noted. locked: the schedule's lock is held. */
 int watch_make_call(int set, int operation, int fd, struct epoll_event *event, bool locked);
 
@@ -47,11 +44,6 @@ bool watch_is_known(int fd);
  */
 int watch_find(int set, uint64_t data, bool thorough, bool (*wanted)(int fd));
 
-/*
- * Looks for a registration with this data that was made unseen, among pending
- * sockets. Reads a file of the kernel's, as long as the set is large.
- */
-void watch_learn(int set, uint64_t data);
 /* Whether a socket is known to be registered anywhere. */
 bool watch_exists(int fd);
 
@@ -59,6 +51,14 @@ bool watch_exists(int fd);
 uint32_t watch_events(int set, int fd);
 
 /* ---- under the lock ---- */
+
+/*
+ * Looks for a registration with this data that was made unseen, among pending
+ * sockets. Reads a file of the kernel's, as long as the set is large.
+ */
+void watch_learn(int set, uint64_t data);
+/* The kernel lists it. Of one that is known already the list tells less than we know. */
+void watch_seen(int set, int fd, const struct epoll_event *event);
 
 /* fd is one that stands for the connection; its others are found. errno is kept. */
 void watch_take_out(struct connection *connection, int fd);

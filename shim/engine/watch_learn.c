@@ -5,7 +5,6 @@
  *
  *	tfd:        5 events:       1d data:        5  pos:0 ino:2b3 sdev:8
  */
-#include <errno.h>
 #include <string.h>
 
 #include "connection.h"
@@ -51,8 +50,11 @@ static void line_learn(int set, const char *line, uint64_t data)
 	if (!connection || !connection_is_pending(connection))
 		return;
 	event.events = (uint32_t)events;
+	/* A disarmed one says nothing of what it was for. */
+	if (!(event.events & ~(EPOLLONESHOT | EPOLLET | EPOLLWAKEUP | EPOLLEXCLUSIVE)))
+		event.events |= EPOLLIN | EPOLLOUT;
 	event.data.u64 = data;
-	watch_note(set, EPOLL_CTL_ADD, (int)fd, &event);
+	watch_seen(set, (int)fd, &event);
 }
 
 static int list_open(int set)
@@ -70,13 +72,9 @@ void watch_learn(int set, uint64_t data)
 {
 	char piece[PIECE + 1];
 	size_t kept = 0;
-	uint64_t signals;
 	ssize_t length;
-	int saved_errno = errno, fd;
+	int fd = list_open(set);
 
-	/* No handler may jump away while our descriptor is open. */
-	sys_signals_block(&signals);
-	fd = list_open(set);
 	while (fd >= 0 && (length = sys_read(fd, piece + kept, PIECE - kept)) > 0) {
 		char *line = piece, *end;
 
@@ -93,6 +91,4 @@ void watch_learn(int set, uint64_t data)
 	}
 	if (fd >= 0)
 		sys_close(fd);
-	sys_signals_restore(&signals);
-	errno = saved_errno;
 }

@@ -38,6 +38,15 @@ static inline int call_pselect(int count, fd_set *in, fd_set *out, fd_set *excep
 	return engine_pselect(count, in, out, except, timeout, mask);
 }
 
+static inline int call_epoll_create(void)
+{
+	int set = epoll_create1(EPOLL_CLOEXEC);
+
+	if (set >= 0)
+		fd_opened(set, FD_SET_OF_FDS);
+	return set;
+}
+
 static inline int call_epoll_wait(int set, struct epoll_event *events, int room, int timeout_ms)
 {
 	return engine_epoll_wait(set, events, room, timeout_ms);
@@ -117,6 +126,11 @@ static inline int call_pselect(int count, fd_set *in, fd_set *out, fd_set *excep
 			       const struct timespec *timeout, const sigset_t *mask)
 {
 	return pselect(count, in, out, except, timeout, mask);
+}
+
+static inline int call_epoll_create(void)
+{
+	return epoll_create1(EPOLL_CLOEXEC);
 }
 
 static inline int call_epoll_wait(int set, struct epoll_event *events, int room, int timeout_ms)

@@ -18,7 +18,7 @@
 static int set_make(int watched, uint64_t data)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = data };
-	int set = epoll_create1(EPOLL_CLOEXEC);
+	int set = call_epoll_create();
 
 	if (set < 0 || call_epoll_ctl(set, EPOLL_CTL_ADD, watched, &event) < 0)
 		give_up("a set");

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* vfork, fork, exec and spawn while a connect is held. */
 #include <spawn.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
 
 #include "waits.h"
 
@@ -274,6 +276,38 @@ static void fork_connects(void)
 	EXPECT_COUNTS_ADD_UP();
 }
 
+/* The number can have been another's before the child knew: what it is now is what counts. */
+static void fork_finds_another(void)
+{
+	struct server server = server_late(LATE_MS);
+	int fd = pending_socket(&server);
+	int ends[2] = { -1, -1 };
+	char byte = 'x';
+	pid_t pid;
+
+	expect_pending(&server, fd, 150);
+	pid = fork();
+	if (pid == 0) {
+		REQUIRE(syscall(SYS_close, fd) == 0);
+		REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+		if (ends[0] != fd)
+			_exit(2);
+		_exit(write(fd, &byte, 1) != 1 || read(ends[1], &byte, 1) != 1);
+	}
+	EXPECT_IS(child_wait(pid), 0);
+	pid = fork();
+	if (pid == 0) {
+		REQUIRE(syscall(SYS_close, fd) == 0);
+		/* Of the calls that are not seen. */
+		if (eventfd(1, 0) != fd)
+			_exit(2);
+		_exit(eventfd_write(fd, 1) != 0 || write(fd, &(uint64_t){ 1 }, 8) != 8);
+	}
+	EXPECT_IS(child_wait(pid), 0);
+	expect_connects(fd);
+	expect_one_recovered();
+}
+
 static void fork_many_times(void)
 {
 	struct server server = server_late(LATE_MS);
@@ -310,6 +344,7 @@ static const struct check_case cases[] = {
 	SAME("a forked child asks all the time: the parent is not disturbed", fork_asks),
 	SAME("the parent leaves and the child waits: whatever it is told is true", fork_takes_over),
 	SAME("a forked child has a connect of its own under the same number", fork_connects),
+	SAME("a forked child finds something else under the number", fork_finds_another),
 	SAME("a fork between all waits", fork_many_times),
 };
 

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pending connects: which of them an error event of a set is about.
+ *
+ * All of it under the lock. A look at a socket from outside of it would keep the file
+ * alive that another thread is just closing, and with it a registration that goes on
+ * being reported.
+ */
+#include <errno.h>
+
+#include "engine.h"
+#include "pending_state.h"
+#include "tcp.h"
+#include "watch.h"
+
+/* What the kernel says of a connect that failed and was not asked about yet. */
+#define FAILED_EVENTS (EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLOUT | EPOLLWRNORM)
+
+/* With more of them a look through all would cost more than it is worth. */
+#define A_FEW 64
+
+static bool are_few_under_way(void)
+{
+	const struct schedule *s = schedule_get();
+
+	return atomic_load(&s->pending) - atomic_load(&s->held) <= A_FEW;
+}
+
+static bool is_under_way(const struct connection *connection)
+{
+	return connection && pending_outlook(connection) == OUTLOOK_UNDER_WAY &&
+	       connection_is_pending(connection);
+}
+
+/* Whether an error event can be this one's. It is served, if it has failed. */
+static bool is_to_blame(int fd)
+{
+	struct connection *connection = connection_of(fd);
+
+	if (!connection || !connection_is_pending(connection) ||
+	    (is_under_way(connection) && tcp_is_connected(fd)))
+		return false;
+	/* Closed, though nobody has said why yet: another thread is about to. */
+	return state_look(connection, fd, 0) != OUTLOOK_UNDER_WAY || !tcp_is_connecting(fd);
+}
+
+/* It failed once, and was begun anew after the event was there. */
+static bool is_retried(int fd)
+{
+	const struct connection *connection = connection_of(fd);
+
+	return connection && connection_is_pending(connection) &&
+	       connection->attention & ATTENTION_SCHEDULED;
+}
+
+/* Whether one of a few is under way and registered in no set that is known. */
+static bool any_is_unwatched(void)
+{
+	struct connection *connection;
+
+	if (!are_few_under_way())
+		return false;
+	for (uint32_t i = 0; (connection = connection_at(i)); i++)
+		if (is_under_way(connection) && !watch_exists(connection->slot->fd))
+			return true;
+	return false;
+}
+
+/* -1: none of ours. */
+static int event_find(int set, uint64_t data)
+{
+	int fd = watch_find(set, data, true, is_to_blame);
+
+	if (fd < 0 && any_is_unwatched()) {
+		watch_learn(set, data);
+		fd = watch_find(set, data, true, is_to_blame);
+	}
+	return fd < 0 ? watch_find(set, data, true, is_retried) : fd;
+}
+
+static bool event_correct(int set, struct epoll_event *event)
+{
+	int fd = event_find(set, event->data.u64);
+	struct connection *connection = fd < 0 ? NULL : connection_of(fd);
+
+	if (!connection)
+		return true;
+	if (connection->attention & ATTENTION_FAILED && connection_is_pending(connection)) {
+		event->events |= EPOLLERR | EPOLLHUP;
+		if (!(connection->attention & ATTENTION_LEFT))
+			event->events |= watch_events(set, fd) & FAILED_EVENTS;
+		return true;
+	}
+	/* It was put back to wake somebody, or is connected to another address by now. If it is
+	 * held no more the set looks again: an event that was taken is not reported twice. */
+	if (pending_outlook(connection) == OUTLOOK_HELD)
+		lure_clear(connection->pending);
+	else
+		watch_rearm(fd);
+	return false;
+}
+
+bool pending_event(int set, struct epoll_event *event)
+{
+	int saved_errno = errno;
+	uint64_t signals;
+	bool is_seen;
+
+	if (!pending_any() || engine_memory(NULL) != MEMORY_OWN)
+		return true;
+	schedule_lock(&signals);
+	is_seen = event_correct(set, event);
+	serve_unlock(&signals);
+	errno = saved_errno;
+	return is_seen;
+}
+
+void pending_look_at_all(void)
+{
+	bool few = are_few_under_way();
+	int saved_errno = errno;
+	struct connection *connection;
+	uint64_t signals;
+
+	if ((!few && !schedule_get()->lures) || engine_memory(NULL) != MEMORY_OWN)
+		return;
+	schedule_lock(&signals);
+	for (uint32_t i = 0; (connection = connection_at(i)); i++) {
+		if (!connection_is_pending(connection))
+			continue;
+		if (connection->pending->is_lure)
+			lure_clear(connection->pending);
+		else if (few && is_under_way(connection) &&
+			 !tcp_is_connected(connection->slot->fd))
+			state_look(connection, connection->slot->fd, 0);
+	}
+	serve_unlock(&signals);
+	errno = saved_errno;
+}
