@@ -128,7 +128,7 @@ void pending_look_at_all(void)
 	for (uint32_t i = 0; (connection = connection_at(i)); i++) {
 		if (!connection_is_pending(connection))
 			continue;
-		if (connection->pending->is_lure)
+		if (pending_outlook(connection) == OUTLOOK_HELD && connection->pending->is_lure)
 			lure_clear(connection->pending);
 		else if (few && is_under_way(connection) &&
 			 !tcp_is_connected(connection->slot->fd))

@@ -47,8 +47,11 @@ void serve_under_way(struct pending *pending)
 	state_show(pending, ATTENTION_SCHEDULED, 0);
 }
 
-/* For so long the errno may be in another thread's hands, which asked for it and has not said so. */
-#define PUZZLED_NS (4 * TICK_NS)
+/*
+ * For so long the errno may be in another thread's hands, which asked for it and has not
+ * said so: on a busy machine it can be kept from the processor for a while.
+ */
+#define PUZZLED_NS (40 * TICK_NS)
 
 static int outcome_guess(struct pending *pending)
 {
