@@ -25,8 +25,8 @@ struct call {
 	socklen_t length;
 	int fd;
 	uint32_t ticket; /* of the operation */
-	uint64_t cookie; /* of the socket, asked after the first failure */
 	int saved_errno; /* given back on success */
+	uint64_t cookie; /* of the socket, asked after the first failure */
 	bool said;       /* the line on the terminal */
 	bool graced;     /* the last try before the program walks on */
 	bool named;      /* name, index and walked are known */

@@ -41,11 +41,11 @@ enum pending_claim { CLAIM_UNUSED, CLAIM_FILLING, CLAIM_READY, CLAIM_BUSY };
 struct pending {
 	struct call call;
 	struct sockaddr_in6 peer; /* of either family; of AF_UNIX it lies elsewhere, being larger */
+	uint32_t place;           /* in the schedule */
 	struct pending *next, *previous; /* who follows the same leader */
 	int64_t held_at_ns;
 	int64_t puzzled_ns; /* since when it has failed without saying why; 0: no */
 	int64_t bound_ns;   /* when the attempt under way is cut; 0: never */
-	uint32_t place;     /* in the schedule */
 	int32_t error;      /* of the last attempt */
 	uint8_t phase;
 	bool moved;             /* the attempt under way is at another address of the name */
