@@ -49,10 +49,16 @@ int64_t wait_left_ns(int64_t until_ns)
 	return left > 0 ? left : 0;
 }
 
+/* Whatever else goes wrong between threads, nobody waits for longer than this while one is held. */
+#define BLIND_NS INT64_C(100000000)
+
 int64_t wait_serve(int64_t until_ns)
 {
 	int64_t due = pending_run();
+	int64_t blind = pending_any_held() ? clock_ns() + BLIND_NS : WAIT_FOREVER;
 
+	if (due > blind)
+		due = blind;
 	return due < until_ns ? due : until_ns;
 }
 
@@ -145,6 +151,7 @@ struct waiter {
 	_Atomic int32_t thread;   /* 0: free */
 	_Atomic int32_t process;  /* 0: before it attached */
 	_Atomic int64_t until_ns; /* 0: does not wait */
+	_Atomic int32_t set;
 };
 
 static struct waiter waiters[WAITERS];
@@ -180,21 +187,27 @@ static __attribute__((noinline, cold)) struct waiter *waiter_claim(void)
 	return claimed;
 }
 
-void waiter_set(int64_t until_ns)
+void waiter_begin(int set, int64_t until_ns)
 {
 	struct waiter *waiter = own;
 
 	/* A forked child's copy names a thread of its parent. */
 	if (__builtin_expect(!waiter || waiter->process != engine_owner(), 0))
 		waiter = waiter_claim();
-	atomic_store_explicit(&waiter->until_ns, until_ns, memory_order_relaxed);
+	atomic_store_explicit(&waiter->set, set, memory_order_relaxed);
+	atomic_store(&waiter->until_ns, until_ns);
 }
 
-bool waiters_beyond(int64_t at_ns)
+void waiter_end(void)
+{
+	atomic_store_explicit(&own->until_ns, 0, memory_order_relaxed);
+}
+
+bool waiters_beyond(int64_t at_ns, bool (*concerns)(int set, int fd), int fd)
 {
 	for (int i = 0; i < WAITERS && waiters[i].thread; i++)
-		if (&waiters[i] != own && waiters[i].until_ns > at_ns &&
-		    thread_lives(waiters[i].thread))
+		if (&waiters[i] != own && atomic_load(&waiters[i].until_ns) > at_ns &&
+		    (!concerns || concerns(waiters[i].set, fd)) && thread_lives(waiters[i].thread))
 			return true;
 	return false;
 }

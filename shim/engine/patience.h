@@ -63,9 +63,15 @@ void *scratch_get(size_t size);
 /* Whether a set that is said to be ready still is, now that the sockets in it were looked at. */
 bool set_is_ready(int set);
 
-/* This thread waits in an epoll set until then; WAIT_FOREVER: it knows of nothing due; 0: no more. */
-void waiter_set(int64_t until_ns);
-/* Whether another one does, beyond a time. */
-bool waiters_beyond(int64_t at_ns);
+/*
+ * This thread waits in an epoll set until then; WAIT_FOREVER: it knows of nothing due.
+ * Said before it looks whether anything is pending: who makes something so looks for
+ * it afterwards.
+ */
+void waiter_begin(int set, int64_t until_ns);
+void waiter_end(void);
+
+/* Whether another one waits beyond a time, in a set that concerns(set, fd) says yes to; NULL: in any. */
+bool waiters_beyond(int64_t at_ns, bool (*concerns)(int set, int fd), int fd);
 
 #endif

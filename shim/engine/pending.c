@@ -250,7 +250,7 @@ int pending_control(struct connection *connection, int set, int operation, int f
 	if (!watch_control(set, operation, fd, event, &result)) {
 		result = watch_make_call(set, operation, fd, event, true);
 		if (result == 0 && connection && pending_outlook(connection) == OUTLOOK_HELD)
-			watch_take_out(connection, fd);
+			lure_settle(connection->pending, clock_ns());
 	}
 	schedule_unlock(&signals);
 	return result;
@@ -267,7 +267,7 @@ int pending_renew(struct connection *connection, int set, int operation, int fd,
 	result = watch_renew(set, operation, fd, event, result);
 	saved_errno = errno;
 	if (result == 0 && connection && pending_outlook(connection) == OUTLOOK_HELD)
-		watch_take_out(connection, fd);
+		lure_settle(connection->pending, clock_ns());
 	schedule_unlock(&signals);
 	errno = saved_errno;
 	return result;
@@ -290,9 +290,9 @@ void pending_leave(void)
 	uint64_t signals;
 	int saved_errno = errno;
 
-	if (!pending_any_held() || !waiters_beyond(serve_next(clock_ns())) ||
-	    !schedule_trylock(&signals))
+	if (!pending_any_held() || !waiters_beyond(serve_next(clock_ns()), NULL, 0))
 		return;
+	schedule_lock(&signals);
 	first = schedule_first();
 	if (first && pending_outlook(connection_behind(first)) == OUTLOOK_HELD)
 		lure_set(first);

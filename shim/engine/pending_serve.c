@@ -28,6 +28,7 @@ static void held_until(struct pending *pending, enum pending_phase phase, int64_
 		schedule_remove(pending);
 	else
 		schedule_set(pending, at_ns);
+	lure_settle(pending, at_ns);
 }
 
 void serve_under_way(struct pending *pending)
@@ -122,7 +123,7 @@ static void attempt_next(struct pending *pending)
 	int error;
 
 	if (leader_follow(pending, &error)) {
-		held_until(pending, PHASE_FOLLOWING, 0);
+		held_until(pending, PHASE_FOLLOWING, clock_ns());
 	} else if (error) {
 		/* Another's, of a moment ago: no attempt was made for it. */
 		pending->error = error;

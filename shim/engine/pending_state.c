@@ -7,6 +7,7 @@
 
 #include "engine.h"
 #include "leader.h"
+#include "patience.h"
 #include "shim/sys.h"
 #include "watch.h"
 
@@ -152,6 +153,18 @@ void state_hide(struct pending *pending)
 		pending->held_at_ns = clock_ns();
 	attention_change(connection, ATTENTION_HELD | ATTENTION_SCHEDULED, 0);
 	lure_clear(pending);
+}
+
+void lure_settle(struct pending *pending, int64_t at_ns)
+{
+	const struct connection *connection = connection_behind(pending);
+	int fd = pending->call.fd;
+
+	/* Its other numbers may be in other sets. */
+	if (waiters_beyond(at_ns + TICK_NS, connection->fds == 1 ? watch_leads : NULL, fd))
+		lure_set(pending);
+	else
+		lure_clear(pending);
 }
 
 void state_show(struct pending *pending, uint32_t set, uint32_t clear)

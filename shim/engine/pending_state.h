@@ -42,6 +42,8 @@ void state_show(struct pending *pending, uint32_t set, uint32_t clear);
  */
 void lure_set(struct pending *pending);
 void lure_clear(struct pending *pending);
+/* It is held until then: one or the other. */
+void lure_settle(struct pending *pending, int64_t at_ns);
 
 void state_succeeded(struct pending *pending);
 void state_failed(struct pending *pending, const struct operation_failure *failure);

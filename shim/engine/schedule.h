@@ -88,10 +88,11 @@ static inline bool registrations_move(void)
 	       (atomic_load(&s->pending) || atomic_load(&s->lock) % 2);
 }
 
-/* Something will have to be done at some time. */
+/* Something will have to be done at some time. What is just being done is in no schedule. */
 static inline bool pending_any_due(void)
 {
-	return atomic_load_explicit(&schedule_get()->next_ns, memory_order_relaxed) != 0;
+	return pending_any_held() ||
+	       atomic_load_explicit(&schedule_get()->next_ns, memory_order_relaxed) != 0;
 }
 
 /*

@@ -103,9 +103,9 @@ static int epoll_bounded(const struct epoll_call *call, int64_t until_ns, const 
 		bounded.kind = EPOLL_PWAIT;
 		bounded.timeout_ms = wait_span_ms(next_ns);
 	}
-	waiter_set(next_ns);
+	waiter_begin(call->set, next_ns);
 	result = epoll_real(&bounded);
-	waiter_set(0);
+	waiter_end();
 	return result;
 }
 
@@ -148,18 +148,19 @@ static int64_t call_until(const struct epoll_call *call, int64_t began_ns)
 
 static __attribute__((noinline)) int epoll_any(const struct epoll_call *call)
 {
-	bool pending = pending_any();
+	bool pending;
 	int64_t began = 0;
 	int result = 0;
 
+	waiter_begin(call->set, WAIT_FOREVER);
+	pending = pending_any();
 	if (!pending || !pending_any_due() ||
 	    (call->kind == EPOLL_PWAIT2 && !timeout_is_valid(call->timeout))) {
 		began = pending ? clock_ns() : wait_began(call_is_timed(call));
-		if (call_waits(call))
-			waiter_set(WAIT_FOREVER);
+		if (!call_waits(call))
+			waiter_end();
 		result = epoll_real(call);
-		if (call_waits(call))
-			waiter_set(0);
+		waiter_end();
 		if (result <= 0 || !pending_any())
 			return result;
 	}

@@ -351,6 +351,23 @@ bool watch_exists(int fd)
 	return watch && watch->set;
 }
 
+/* The kernel allows no deeper nesting. */
+#define NESTED 5
+
+bool watch_leads(int set, int fd)
+{
+	for (int depth = 0; depth <= NESTED; depth++) {
+		struct watch *watch = watch_of(fd);
+
+		if (watch_in(set, fd))
+			return true;
+		fd = watch ? watch_set_number(watch) : -1;
+		if (fd < 0)
+			return false;
+	}
+	return false;
+}
+
 uint32_t watch_events(int set, int fd)
 {
 	const struct watch *watch = watch_in(set, fd);

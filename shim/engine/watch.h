@@ -47,6 +47,9 @@ int watch_find(int set, uint64_t data, bool thorough, bool (*wanted)(int fd));
 /* Whether a socket is known to be registered anywhere. */
 bool watch_exists(int fd);
 
+/* Whether a set leads to fd, through sets in sets too: a wait in it is told of fd. */
+bool watch_leads(int set, int fd);
+
 /* What a socket is registered for, by the fd that watch_find() gave. */
 uint32_t watch_events(int set, int fd);
 
