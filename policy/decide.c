@@ -52,6 +52,48 @@ static bool category_is_final(const struct case_file *c, struct policy_verdict *
 	return c->strategy->decision == DECISION_NONE;
 }
 
+/* By what the policy says of bytes that were moved. */
+static enum policy_cause replay_denies(const struct policy_transfer *transfer,
+				       const struct policy_loss *loss)
+{
+	switch ((enum policy_replay)transfer->replay) {
+	case REPLAY_UNSENT:
+		return loss->bytes_moved ? CAUSE_UNSAFE : CAUSE_NONE;
+	case REPLAY_UNANSWERED:
+		if (loss->is_answered)
+			return CAUSE_UNSAFE;
+		if (loss->is_overflowed)
+			return CAUSE_BUFFER;
+		return loss->exchanges + 1 >= transfer->max_attempts ? CAUSE_LIMIT : CAUSE_NONE;
+	case REPLAY_ONE_WAY:
+		return loss->is_overflowed ? CAUSE_BUFFER : CAUSE_NONE;
+	case REPLAY_NEVER:
+	default:
+		return CAUSE_UNSAFE;
+	}
+}
+
+/* Nothing may be applied twice, and no stream spliced, without the policy's word. */
+static bool rebuilding_is_unsafe(const struct case_file *c, struct policy_verdict *verdict)
+{
+	const struct policy_loss *loss = c->situation->loss;
+
+	*verdict = (struct policy_verdict){ .action = VERDICT_PASS_ON, .cause = CAUSE_UNSAFE };
+	if (!loss)
+		return false;
+	if (loss->is_shared || loss->is_half_closed || loss->is_session || loss->is_immovable)
+		return true;
+	verdict->cause = (uint8_t)replay_denies(&c->settings->transfer, loss);
+	return verdict->cause != CAUSE_NONE;
+}
+
+/* A connection that was good until now: whoever lost it has waited for nothing yet. */
+static bool first_rebuild_is_due(const struct case_file *c, struct policy_verdict *verdict)
+{
+	*verdict = (struct policy_verdict){ .action = VERDICT_RETRY_NOW };
+	return c->situation->loss && c->situation->attempt == 0;
+}
+
 /* The program reaches by itself what holding it here would keep it from. */
 static bool fallback_is_open(const struct case_file *c, struct policy_verdict *verdict)
 {
@@ -125,9 +167,10 @@ static bool backoff_applies(const struct case_file *c, struct policy_verdict *ve
 }
 
 static bool (*const checks[])(const struct case_file *, struct policy_verdict *) = {
-	category_is_final,        fallback_is_open,    another_endpoint_is_left,
-	sibling_spent_the_limits, retries_are_used_up, deadline_has_passed,
-	breaker_denies,           budget_denies,       backoff_applies,
+	category_is_final,        rebuilding_is_unsafe,     fallback_is_open,
+	another_endpoint_is_left, sibling_spent_the_limits, retries_are_used_up,
+	deadline_has_passed,      breaker_denies,           budget_denies,
+	first_rebuild_is_due,     backoff_applies,
 };
 
 struct policy_verdict policy_decide(const struct policy *policy, int rule,

@@ -313,6 +313,18 @@ enum policy_sibling {
 	SIBLING_SPENT    /* the name's limits were reached at another address */
 };
 
+/* What is known of a connection that was lost after it had been made. */
+struct policy_loss {
+	uint64_t bytes_moved; /* that were sent or received on it, by either side's kernel */
+	uint32_t exchanges;   /* how often this exchange was sent again already */
+	bool is_shared;       /* with another process */
+	bool is_half_closed;  /* by the program */
+	bool is_session;      /* TLS or SSH, and an answer byte came: its state is lost with it */
+	bool is_answered;     /* an answer byte was delivered since the last that was sent */
+	bool is_overflowed;   /* not all that would have to be sent again was kept */
+	bool is_immovable;    /* the kernel cannot connect this socket again */
+};
+
 /* What is known when an attempt has failed. */
 struct policy_situation {
 	uint8_t operation; /* enum policy_operation */
@@ -320,13 +332,14 @@ struct policy_situation {
 	uint8_t breaker;   /* enum policy_breaker_state */
 	uint8_t sibling;   /* enum policy_sibling */
 	bool budget_empty;
-	bool other_endpoint;        /* another endpoint of the destination is left in this round */
-	int error;                  /* errno or getaddrinfo code, never 0 */
-	uint32_t attempt;           /* attempts made so far, >= 1; over a name: rounds */
-	uint64_t previous_delay_ns; /* 0 before the first retry */
-	uint64_t elapsed_ns;        /* since the operation began */
-	uint64_t bytes_moved;       /* sent or received on the connection, for reconnects */
-	uint64_t random;            /* uniform over 64 bits */
+	bool other_endpoint; /* another endpoint of the destination is left in this round */
+	int error;           /* errno or getaddrinfo code, never 0 */
+	/* Attempts made so far, over a name: rounds; 0: a connection was lost, see loss. */
+	uint32_t attempt;
+	uint64_t previous_delay_ns;     /* 0 before the first retry */
+	uint64_t elapsed_ns;            /* since the operation began */
+	uint64_t random;                /* uniform over 64 bits */
+	const struct policy_loss *loss; /* NULL unless it is to be decided whether to rebuild */
 };
 
 enum policy_action_taken {
