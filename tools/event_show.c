@@ -31,6 +31,7 @@ static const char *const kinds[EVENT_KIND_COUNT] = {
 	[EVENT_POLICY_LOADED] = "policy_loaded",
 	[EVENT_POLICY_ERROR] = "policy_error",
 	[EVENT_STORE_ERROR] = "store_error",
+	[EVENT_TRANSFER_RETRY] = "transfer_retry",
 };
 
 static const struct {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "connect.h"
+#include "drain.h"
 #include "pending.h"
 #include "shim/libc.h"
 
@@ -47,8 +48,12 @@ int engine_shutdown(int fd, int how)
 	struct connection *connection = connection_of(fd);
 	int result;
 
-	if (__builtin_expect(!connection || !connection->attention, 1) ||
-	    !connection_is_pending(connection))
+	if (!connection)
+		return LIBC(shutdown)(fd, how);
+	if (how != SHUT_RD && connection->attention & ATTENTION_KEPT)
+		drain_output(connection, fd);
+	connection->is_half_closed = 1;
+	if (__builtin_expect(!connection->attention, 1) || !connection_is_pending(connection))
 		return LIBC(shutdown)(fd, how);
 	/* The kernel may know of a failure that nobody has asked about. */
 	if (pending_look(connection, fd, 0) == OUTLOOK_HELD && how >= SHUT_RD && how <= SHUT_RDWR) {

@@ -5,6 +5,7 @@
 #include <sys/auxv.h>
 
 #include "connection.h"
+#include "drain.h"
 #include "engine.h"
 #include "policy_source.h"
 #include "shim/config.h"
@@ -330,6 +331,8 @@ void engine_leave(void)
 {
 	int saved_errno = errno;
 
+	if (engine.policy && engine_memory(NULL) == MEMORY_OWN)
+		drain_all();
 	leave();
 	errno = saved_errno;
 }

@@ -14,6 +14,7 @@
 #include "siblings.h"
 #include "target.h"
 #include "tcp.h"
+#include "tended.h"
 #include "transfer.h"
 
 /* ---- failed attempts ------------------------------------------------------------------------ */
@@ -42,6 +43,8 @@ static bool outcome_is_final(struct call *call, int error)
 	if (error && error != EINTR && error != EINPROGRESS && error != EALREADY)
 		return false;
 	call->connection->reported = !error;
+	if (!error)
+		connection_made(call->connection, call->fd);
 	if (!error)
 		operation_succeed(call->connection, call->ticket);
 	else if (pending_begin(call) && call->settings->connect.first_attempt_bounded &&
@@ -178,6 +181,10 @@ static int connect_held(struct connection *connection, int fd)
 	struct timeval limit = { 0, 0 };
 	int error = EALREADY;
 
+	if (operation_is_rebuild(connection)) {
+		errno = EISCONN;
+		return -1;
+	}
 	if (fd_may_block(fd)) {
 		send_timeout_get(fd, &limit);
 		error = pending_wait(connection, socket_timeout_until(&limit, clock_ns()));
@@ -260,7 +267,7 @@ static int connect_managed(struct call *call, struct connection *before)
 {
 	uint64_t bound = DURATION_OFF;
 	bool connected = before && before->is_stream && !call->send && !operation_ticket(before) &&
-			 before->slot->state == SLOT_CONNECTED;
+			 (before->slot->state == SLOT_CONNECTED || before->loss);
 	struct target target;
 	int error = 0;
 
@@ -304,6 +311,7 @@ static int connect_managed(struct call *call, struct connection *before)
 	}
 	if (__builtin_expect(error == 0, 1)) {
 		call->connection->reported = 1;
+		connection_made(call->connection, call->fd);
 		pending_connected(call->connection, call->fd);
 		operation_succeed(call->connection, call->ticket);
 		if (call->named)
@@ -342,8 +350,9 @@ static ssize_t send_first(int fd, const struct first_send *send)
 {
 	int flags = send->flags & ~MSG_FASTOPEN;
 
-	return send->message ? SEND(fd, flags, LIBC(sendmsg)(fd, send->message, flags))
-			     : SEND(fd, flags, LIBC(send)(fd, send->data, send->size, flags));
+	return send->message ? SEND_MESSAGE(fd, flags, send->message)
+			     : SEND_BYTES(fd, flags, send->data, send->size,
+					  LIBC(send)(fd, send->data, send->size, flags));
 }
 
 ssize_t engine_send_connecting(int fd, const struct msghdr *message, const void *data, size_t size,
@@ -364,8 +373,9 @@ ssize_t engine_send_connecting(int fd, const struct msghdr *message, const void 
 
 	if (!peer || length < sizeof(sa_family_t) || in_use || !target_is_ours(peer, length) ||
 	    peer->sa_family == AF_UNIX || !engine_ready())
-		return message ? SEND(fd, flags, LIBC(sendmsg)(fd, message, flags))
-			       : SEND(fd, flags, LIBC(sendto)(fd, data, size, flags, peer, length));
+		return message ? SEND_MESSAGE(fd, flags, message)
+			       : SEND_BYTES(fd, flags, data, size,
+					    LIBC(sendto)(fd, data, size, flags, peer, length));
 	if (connect_managed(&call, before) < 0)
 		return -1;
 	if (send.result < 0)

@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <sys/un.h>
 
+#include "drain.h"
 #include "engine.h"
+#include "keep.h"
 #include "operation.h"
 #include "pending.h"
 #include "shim/sys.h"
+#include "silence.h"
 #include "tcp.h"
 #include "watch.h"
 
@@ -25,6 +28,7 @@ struct slots {
 	struct connection *connections;
 	void *_Atomic pendings; /* struct pending, a slot each; made when first needed */
 	void *_Atomic paths;    /* struct sockaddr_un */
+	void *_Atomic keeps;    /* struct keep */
 };
 
 static struct store spare_store;
@@ -48,7 +52,7 @@ static void *slots_memory(void *_Atomic *memory, size_t size)
 bool connections_attach(void)
 {
 	spare.connections = NULL;
-	own.pendings = own.paths = NULL;
+	own.pendings = own.paths = own.keeps = NULL;
 	own.connections = sys_memory(SLOTS_PER_PROCESS * sizeof(*own.connections));
 	return own.connections != NULL;
 }
@@ -117,6 +121,49 @@ struct pending *connection_pending(struct connection *connection)
 	return connection->pending;
 }
 
+struct keep *connection_keep(struct connection *connection)
+{
+	struct keep *keeps = slots_memory(&slots_of(connection)->keeps, sizeof(struct keep));
+
+	return keeps ? &keeps[slot_number(connection)] : NULL;
+}
+
+struct keep *connection_kept(const struct connection *connection)
+{
+	struct keep *keeps = atomic_load_explicit(&slots_of(connection)->keeps,
+						  memory_order_acquire);
+
+	return keeps ? &keeps[slot_number(connection)] : NULL;
+}
+
+struct endpoint_record *connection_record(const struct connection *connection)
+{
+	return connection->spare ? connection->record
+				 : &engine.store.file->endpoints[connection->slot->endpoint];
+}
+
+bool connection_bytes(const struct connection *connection, uint64_t *sent, uint64_t *received)
+{
+	const struct connection_slot *slot = connection->slot;
+
+	if (connection->spare)
+		return false;
+	*sent = slot->sent_bytes - slot->sent_base;
+	*received = slot->received_bytes - slot->received_base;
+	return true;
+}
+
+uint64_t connection_unanswered(const struct connection *connection)
+{
+	const struct connection_slot *slot = connection->slot;
+	uint64_t sent, received, answered;
+
+	if (!connection_bytes(connection, &sent, &received))
+		return 0;
+	answered = slot->answered_bytes - slot->sent_base;
+	return received && answered <= sent ? sent - answered : sent;
+}
+
 struct connection *connection_at(uint32_t index)
 {
 	return own.connections && index < engine.store.file->slots_used ? &own.connections[index]
@@ -163,7 +210,9 @@ static void connection_drop(struct connection *connection, int fd)
 			pending_renumber(connection, fd);
 		return;
 	}
+	silence_end(connection);
 	operation_close(connection, fd);
+	keep_end(connection);
 	/* One that failed goes on saying so. */
 	if (connection->slot->state != SLOT_FAILED)
 		operation_state(connection, SLOT_DISCONNECTED);
@@ -268,6 +317,7 @@ struct connection *connection_open(int fd, uint32_t record, int rule, int32_t ow
 						      memory_order_relaxed);
 	connection->attempts = 0;
 	connection->reported = 0;
+	connection->is_shared = connection->is_half_closed = connection->loss = 0;
 	atomic_store_explicit(&connection->attention, 0, memory_order_relaxed);
 	atomic_store_explicit(&connection->fds, 1, memory_order_relaxed);
 	atomic_store_explicit(&connection->slot->fd, fd, memory_order_relaxed);
@@ -319,7 +369,11 @@ void fd_dissolved(int fd)
 
 void fd_closing(int fd)
 {
-	if (connection_of(fd))
+	struct connection *connection = connection_of(fd);
+
+	if (connection && connection->attention & ATTENTION_KEPT)
+		drain_output(connection, fd);
+	if (connection)
 		fd_forget(fd);
 	registrations_forget(fd);
 }
@@ -336,6 +390,22 @@ void fd_range_closing(unsigned int first, unsigned int last)
 			if (fd >= first && fd <= last)
 				fd_closing((int)fd);
 	}
+}
+
+void fd_shared(int fd)
+{
+	struct connection *connection = connection_of(fd);
+
+	if (connection)
+		connection->is_shared = 1;
+}
+
+void connections_share(void)
+{
+	struct connection *connection;
+
+	for (uint32_t i = 0; (connection = connection_at(i)); i++)
+		connection->is_shared = 1;
 }
 
 void fd_duplicated(int fd, int target)

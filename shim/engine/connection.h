@@ -22,6 +22,7 @@
 
 #include "shim/store/layout.h"
 
+struct keep;
 struct pending;
 
 /* Why a call on the connection must look twice. */
@@ -35,10 +36,18 @@ enum attention {
 	ATTENTION_FAILED = 1u << 4, /* the program is still to be told `error` */
 	/* Beside FAILED: */
 	ATTENTION_LEFT = 1u << 5, /* it left the attempt itself, by shutdown() or AF_UNSPEC */
-	ATTENTION_ANEW = 1u << 6  /* connect() is no question any more */
+	ATTENTION_ANEW = 1u << 6, /* connect() is no question any more */
+	/* Beside all others, as long as the connection is there: */
+	ATTENTION_KEPT = 1u << 7, /* transfers go through keep.c */
+	ATTENTION_IDLE = 1u << 8, /* an end is put to its silence */
+	ATTENTION_RETRIED = 1u
+			    << 9 /* a transfer failed for want of something, and is tried again */
 };
 #define ATTENTION_TOLD (ATTENTION_FAILED | ATTENTION_LEFT | ATTENTION_ANEW)
 #define ATTENTION_CONNECT (ATTENTION_PENDING | ATTENTION_FAILED)
+
+/* What has been made of the connection's loss. */
+enum loss { LOSS_NONE, LOSS_BUSY, LOSS_TOLD };
 
 /* What is known of an fd since socket(); cleared when the number is used anew. */
 enum fd_kind {
@@ -83,7 +92,9 @@ struct connection {
 	_Atomic uint64_t name; /* that a pending connect is to: entry and version */
 	_Atomic uint32_t lookup; /* struct name's */
 	_Atomic uint8_t named;
-	uint8_t reserved[3];
+	_Atomic uint8_t is_shared;      /* with another process */
+	_Atomic uint8_t is_half_closed; /* by the program */
+	_Atomic uint8_t loss;           /* enum loss */
 };
 _Static_assert(sizeof(struct connection) == 128, "two cache lines a connection");
 
@@ -138,6 +149,14 @@ bool connection_is_pending(const struct connection *connection);
 struct sockaddr *connection_path(struct connection *connection);
 struct pending *connection_pending(struct connection *connection);
 
+/* The record of the endpoint, for connects: `record` is another one while it is made anew. */
+struct endpoint_record *connection_record(const struct connection *connection);
+
+/* What it sent and received; false if that is counted together with others'. */
+bool connection_bytes(const struct connection *connection, uint64_t *sent, uint64_t *received);
+/* Of what it sent, what was sent after the last byte that it received. */
+uint64_t connection_unanswered(const struct connection *connection);
+
 /* Each that was ever used, NULL past the last: for slow paths. */
 struct connection *connection_at(uint32_t index);
 
@@ -170,6 +189,10 @@ void fd_closing(int fd);
 /* fd stands for nothing any more, but stays the same socket. */
 void fd_dissolved(int fd);
 void fd_range_closing(unsigned int first, unsigned int last);
+/* A copy of each may come to be in another process: the caller is about to fork. */
+void connections_share(void);
+/* The same of one, which is being sent to somebody. */
+void fd_shared(int fd);
 /* target has become another name of fd. */
 void fd_duplicated(int fd, int target);
 

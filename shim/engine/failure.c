@@ -48,7 +48,7 @@ void failure_decide(struct call *call, int error, struct operation_failure *fail
 {
 	struct connection *connection = call->connection;
 	struct policy_situation situation = {
-		.operation = OPERATION_CONNECT,
+		.operation = (uint8_t)connection->record->operation,
 		.error = error,
 		.attempt = connection->attempts,
 		.previous_delay_ns = call->previous_delay_ns,
@@ -61,7 +61,7 @@ void failure_decide(struct call *call, int error, struct operation_failure *fail
 	failure->decision = call->settings->strategies[failure->category].decision;
 	situation.category = (uint8_t)failure->category;
 	if (!call->named && connection->is_stream && connection->attempts == 1 &&
-	    failure->decision != DECISION_NONE) {
+	    !operation_is_rebuild(connection) && failure->decision != DECISION_NONE) {
 		struct name_address address;
 
 		if (name_address_from(&address, call->peer, call->length) && hosts_learn(&address))

@@ -45,6 +45,17 @@ uint32_t operation_ticket(const struct connection *connection)
 	return ticket % 2 ? ticket : 0;
 }
 
+static uint32_t operation_open(struct connection *connection, enum slot_state state, int64_t now)
+{
+	connection->began_ns = clock_ns();
+	connection->attempts = 1;
+	atomic_store_explicit(&connection->slot->attempts, 1, memory_order_relaxed);
+	state_set(connection, state, now);
+	store_count(connection->record, COUNTER_operations, 1);
+	store_count(connection->record, COUNTER_attempts, 1);
+	return atomic_fetch_add_explicit(&connection->operation, 1, memory_order_release) + 1;
+}
+
 uint32_t operation_begin(struct connection *connection)
 {
 	struct connection_slot *slot = connection->slot;
@@ -52,16 +63,26 @@ uint32_t operation_begin(struct connection *connection)
 
 	if (ticket_end(connection, operation_ticket(connection)))
 		store_count(connection->record, COUNTER_abandoned, 1);
-	connection->began_ns = clock_ns();
-	connection->attempts = 1;
-	atomic_store_explicit(&slot->attempts, 1, memory_order_relaxed);
 	atomic_store_explicit(&slot->opened_at_ns, now, memory_order_relaxed);
 	atomic_store_explicit(&slot->connected_at_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&slot->last_error, 0, memory_order_relaxed);
-	state_set(connection, SLOT_CONNECTING, now);
-	store_count(connection->record, COUNTER_operations, 1);
-	store_count(connection->record, COUNTER_attempts, 1);
-	return atomic_fetch_add_explicit(&connection->operation, 1, memory_order_release) + 1;
+	return operation_open(connection, SLOT_CONNECTING, now);
+}
+
+uint32_t operation_begin_rebuild(struct connection *connection)
+{
+	const struct endpoint *endpoint = &connection->record->endpoint;
+	uint32_t index = store_record(&engine.store, endpoint, OPERATION_RECONNECT);
+
+	connection->record = &engine.store.file->endpoints[index];
+	return operation_open(connection, SLOT_RECONNECTING, store_now_ns());
+}
+
+/* What follows is counted where connects are. */
+static void operation_close(struct connection *connection)
+{
+	if (operation_is_rebuild(connection))
+		connection->record = connection_record(connection);
 }
 
 /* ---- events and lines ---------------------------------------------------------- */
@@ -73,8 +94,9 @@ static const char *rule_name(const struct connection *connection)
 	return policy_string(engine.policy, policy_rule(engine.policy, connection->rule)->name);
 }
 
-static void event_add(struct connection *connection, enum store_event_kind kind,
-		      enum store_event_level level, const struct operation_failure *failure)
+static void event_add_detail(struct connection *connection, enum store_event_kind kind,
+			     enum store_event_level level, const struct operation_failure *failure,
+			     const char *detail)
 {
 	const char *rule = rule_name(connection);
 	struct store_event event = {
@@ -100,7 +122,14 @@ static void event_add(struct connection *connection, enum store_event_kind kind,
 		event.delay_ns = failure->verdict.delay_ns;
 	}
 	memcpy(event.rule, rule, strnlen(rule, sizeof(event.rule) - 1));
+	memcpy(event.detail, detail, strnlen(detail, sizeof(event.detail) - 1));
 	store_event_add(&engine.store, &event);
+}
+
+static void event_add(struct connection *connection, enum store_event_kind kind,
+		      enum store_event_level level, const struct operation_failure *failure)
+{
+	event_add_detail(connection, kind, level, failure, "");
 }
 
 enum outcome { OUTCOME_RETRY, OUTCOME_RECOVERED, OUTCOME_FAILED, OUTCOME_COUNT };
@@ -204,14 +233,26 @@ static void recovered(struct connection *connection)
 {
 	struct line line;
 
-	store_count(connection->record, COUNTER_recovered, 1);
+	if (connection->attempts > 1)
+		store_count(connection->record, COUNTER_recovered, 1);
 	recovery_record(connection->record, (uint64_t)(clock_ns() - connection->began_ns));
 	event_add(connection, event_kind(connection, OUTCOME_RECOVERED), LEVEL_INFO, NULL);
 	if (log_wanted(LOG_INFO)) {
-		line_open(&line, connection, "connected");
+		line_open(&line, connection,
+			  operation_is_rebuild(connection) ? "reconnected" : "connected");
 		line_attempt(&line, connection);
 		log_write(LOG_INFO, &line);
 	}
+}
+
+static void rebuilt(struct connection *connection)
+{
+	struct connection_slot *slot = connection->slot;
+
+	store_count(connection->record, COUNTER_reconnects, 1);
+	atomic_fetch_add_explicit(&slot->reconnects, 1, memory_order_relaxed);
+	atomic_store_explicit(&slot->reconnect_latency_ns, clock_ns() - connection->began_ns,
+			      memory_order_relaxed);
 }
 
 bool operation_succeed(struct connection *connection, uint32_t ticket)
@@ -227,8 +268,11 @@ bool operation_succeed(struct connection *connection, uint32_t ticket)
 	atomic_store_explicit(&slot->connected_at_ns, now, memory_order_relaxed);
 	atomic_store_explicit(&slot->consecutive_failures, 0, memory_order_relaxed);
 	state_set(connection, SLOT_CONNECTED, now);
-	if (connection->attempts > 1)
+	if (operation_is_rebuild(connection))
+		rebuilt(connection);
+	if (connection->attempts > 1 || operation_is_rebuild(connection))
 		recovered(connection);
+	operation_close(connection);
 	return true;
 }
 
@@ -267,6 +311,8 @@ bool operation_fail(struct connection *connection, uint32_t ticket,
 		return true;
 	}
 	store_count(connection->record, COUNTER_failures, 1);
+	if (operation_is_rebuild(connection))
+		store_count(connection->record, COUNTER_reconnect_failures, 1);
 	denial_count(connection->record, failure->verdict.cause);
 	operation_state(connection, SLOT_FAILED);
 	event_add(connection, event_kind(connection, OUTCOME_FAILED), LEVEL_WARNING, failure);
@@ -278,6 +324,7 @@ bool operation_fail(struct connection *connection, uint32_t ticket,
 		line_attempt(&line, connection);
 		log_write(LOG_INFO, &line);
 	}
+	operation_close(connection);
 	return true;
 }
 
@@ -287,5 +334,52 @@ bool operation_abandon(struct connection *connection, uint32_t ticket)
 		return false;
 	store_count(connection->record, COUNTER_abandoned, 1);
 	event_add(connection, EVENT_ABANDONED, LEVEL_INFO, NULL);
+	operation_close(connection);
 	return true;
+}
+
+/* ---- losses and transfers ------------------------------------------------------------ */
+
+void operation_lost(struct connection *connection, const struct operation_failure *failure,
+		    const char *detail)
+{
+	struct endpoint_record *record = connection->record;
+	struct line line;
+
+	atomic_store_explicit(&record->last_error, failure->error, memory_order_relaxed);
+	atomic_store_explicit(&record->last_error_at_ns, store_now_ns(), memory_order_relaxed);
+	atomic_store_explicit(&connection->slot->last_error, failure->error, memory_order_relaxed);
+	operation_state(connection, SLOT_DISCONNECTED);
+	if (failure->verdict.action == VERDICT_PASS_ON ||
+	    failure->verdict.action == VERDICT_GIVE_UP)
+		denial_count(record, failure->verdict.cause);
+	event_add_detail(connection, EVENT_CONNECTION_LOST, LEVEL_WARNING, failure, detail);
+	if (log_wanted(LOG_INFO)) {
+		line_open(&line, connection, "connection lost, ");
+		line_add_error(&line, failure->error);
+		line_add(&line, ": ");
+		line_add(&line, detail);
+		log_write(LOG_INFO, &line);
+	}
+}
+
+void operation_rebuild_denied(struct connection *connection,
+			      const struct operation_failure *failure)
+{
+	denial_count(connection->record, failure->verdict.cause);
+	event_add(connection, EVENT_RECONNECT_FAILURE, LEVEL_WARNING, failure);
+}
+
+void operation_transfer_retry(struct connection *connection,
+			      const struct operation_failure *failure, uint32_t attempt)
+{
+	struct endpoint_record *record = connection->record;
+
+	store_count(record, COUNTER_attempt_failures, 1);
+	store_count(record, COUNTER_attempts, 1);
+	store_count(record, COUNTER_retries, 1);
+	atomic_store_explicit(&record->last_error, failure->error, memory_order_relaxed);
+	atomic_store_explicit(&record->last_error_at_ns, store_now_ns(), memory_order_relaxed);
+	if (attempt == 1)
+		event_add(connection, EVENT_TRANSFER_RETRY, LEVEL_WARNING, failure);
 }

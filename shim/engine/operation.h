@@ -43,6 +43,25 @@ void operation_retry_at_once(struct connection *connection);
 /* Time that the caller was really held. */
 void operation_waited(struct connection *connection, int64_t ns);
 
+/*
+ * Begins one by which a connection that was lost is made anew: as operation_begin(),
+ * counted on a record of its own.
+ */
+uint32_t operation_begin_rebuild(struct connection *connection);
+static inline bool operation_is_rebuild(const struct connection *connection)
+{
+	return connection->record->operation == OPERATION_RECONNECT;
+}
+/* A connection was lost, and this is what is done about it. detail: what is known of its bytes. */
+void operation_lost(struct connection *connection, const struct operation_failure *failure,
+		    const char *detail);
+/* It was to be made anew, and may not be. */
+void operation_rebuild_denied(struct connection *connection,
+			      const struct operation_failure *failure);
+/* A transfer failed for want of something of this machine's, and is tried again after a delay. */
+void operation_transfer_retry(struct connection *connection,
+			      const struct operation_failure *failure, uint32_t attempt);
+
 /* Each ends the operation of that ticket, once; false if it had ended already. */
 bool operation_succeed(struct connection *connection, uint32_t ticket);
 bool operation_fail(struct connection *connection, uint32_t ticket,

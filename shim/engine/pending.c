@@ -7,7 +7,9 @@
 #include "hold.h"
 #include "patience.h"
 #include "pending_state.h"
+#include "silence.h"
 #include "tcp.h"
+#include "tended.h"
 #include "watch.h"
 
 static void look(struct pending *pending, int fd, int error)
@@ -108,9 +110,10 @@ void pending_connected(struct connection *connection, int fd)
 	}
 	/* Out of use before anything else, for a jump out of a handler can come at any point: then
 	 * the next call that sees success gets here again. */
-	if (claim_change(pending, CLAIM_READY, CLAIM_UNUSED))
+	if (claim_change(pending, CLAIM_READY, CLAIM_UNUSED)) {
+		connection_made(connection, fd);
 		name_connected(connection);
-	else if (atomic_load(&pending->claim) == CLAIM_BUSY)
+	} else if (atomic_load(&pending->claim) == CLAIM_BUSY)
 		return;
 	operation_succeed(connection, operation_ticket(connection));
 	attention_change(connection, 0, ATTENTION_PENDING);
@@ -120,6 +123,29 @@ void pending_anew(struct connection *connection, bool is_left)
 {
 	if (connection->attention & ATTENTION_FAILED)
 		attention_change(connection, is_left ? ATTENTION_TOLD : ATTENTION_ANEW, 0);
+}
+
+bool pending_rebuild(struct call *call, uint64_t delay_ns)
+{
+	struct connection *connection = call->connection;
+	uint64_t signals;
+	bool begun;
+
+	if (!schedule_make())
+		return false;
+	schedule_lock(&signals);
+	silence_pause(connection);
+	call->ticket = operation_begin_rebuild(connection);
+	begun = pending_begin(call) && claim_take(connection->pending);
+	if (begun) {
+		connection->cookie = call->cookie;
+		serve_rebuild(connection->pending, delay_ns);
+		claim_give(connection->pending);
+	} else {
+		operation_abandon(connection, call->ticket);
+	}
+	serve_unlock(&signals);
+	return begun;
 }
 
 int pending_error_take(struct connection *connection)

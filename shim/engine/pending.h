@@ -26,9 +26,11 @@
 
 enum pending_phase {
 	PHASE_UNDER_WAY,
-	PHASE_WAITING,  /* for the next attempt's time */
-	PHASE_ASKING,   /* for what another address of the name answers */
-	PHASE_FOLLOWING /* for the outcome of another's attempt at the same endpoint */
+	PHASE_WAITING,   /* for the next attempt's time */
+	PHASE_ASKING,    /* for what another address of the name answers */
+	PHASE_FOLLOWING, /* for the outcome of another's attempt at the same endpoint */
+	PHASE_IDLE,      /* connected: when its silence will have lasted too long */
+	PHASE_REPLAYING  /* connected anew, and the kernel has not taken all that was kept */
 };
 
 /*
@@ -50,6 +52,7 @@ struct pending {
 	uint8_t phase;
 	bool moved;             /* the attempt under way is at another address of the name */
 	bool is_lure;           /* lure_set() */
+	bool is_counted;        /* the next attempt is the operation's first */
 	_Atomic uint32_t claim; /* enum pending_claim */
 };
 
@@ -89,6 +92,13 @@ void pending_connected(struct connection *connection, int fd);
  * is still to be told, but not by connect(), which begins anew.
  */
 void pending_anew(struct connection *connection, bool is_left);
+
+/*
+ * A connection that was lost is made anew, its first attempt after delay_ns: held
+ * until it is there and what was kept has been sent. Begins the operation. False if
+ * it cannot be done, or another thread does it.
+ */
+bool pending_rebuild(struct call *call, uint64_t delay_ns);
 
 /* Tells a failed one's errno, once: 0 if another thread was told. */
 int pending_error_take(struct connection *connection);

@@ -130,8 +130,7 @@ void pending_look_at_all(void)
 			continue;
 		if (pending_outlook(connection) == OUTLOOK_HELD && connection->pending->is_lure)
 			lure_clear(connection->pending);
-		else if (few && is_under_way(connection) &&
-			 !tcp_is_connected(connection->slot->fd))
+		else if (few && is_under_way(connection) && !tcp_is_connected(connection->slot->fd))
 			state_look(connection, connection->slot->fd, 0);
 	}
 	serve_unlock(&signals);

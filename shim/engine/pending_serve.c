@@ -4,10 +4,12 @@
 
 #include "engine.h"
 #include "hold.h"
+#include "keep.h"
 #include "leader.h"
 #include "pending_state.h"
 #include "shim/sys.h"
 #include "siblings.h"
+#include "silence.h"
 #include "tcp.h"
 
 /* Served at once under one hold of the lock, about a millisecond's worth. */
@@ -39,6 +41,13 @@ void serve_under_way(struct pending *pending)
 					      (uint64_t)call_elapsed(call));
 
 	pending->phase = PHASE_UNDER_WAY;
+	if (operation_is_rebuild(connection)) {
+		/* Nobody may use it before what was kept has been sent: looked at by the clock. */
+		pending->bound_ns = bound == DURATION_OFF ? 0 : clock_ns() + (int64_t)bound;
+		leader_begin(pending);
+		schedule_set(pending, clock_ns() + TICK_NS);
+		return;
+	}
 	if (bound != DURATION_OFF) {
 		pending->bound_ns = clock_ns() + (int64_t)bound;
 		schedule_set(pending, pending->bound_ns);
@@ -81,7 +90,24 @@ int outcome_find(struct pending *pending)
 /* The kernel says so only of connections that it had made: that is no failed attempt. */
 static bool error_is_a_loss(const struct pending *pending, int error)
 {
-	return pending->call.peer->sa_family != AF_UNIX && (error == ECONNRESET || error == EPIPE);
+	return !operation_is_rebuild(connection_behind(pending)) &&
+	       pending->call.peer->sa_family != AF_UNIX && (error == ECONNRESET || error == EPIPE);
+}
+
+/* What was kept is on its way before anybody is told that there is a connection. */
+static void rebuild_finish(struct pending *pending)
+{
+	struct connection *connection = connection_behind(pending);
+	int error = connection->attention & ATTENTION_KEPT
+			    ? keep_flush(connection, pending->call.fd)
+			    : 0;
+
+	if (error == EAGAIN)
+		held_until(pending, PHASE_REPLAYING, clock_ns() + TICK_NS);
+	else if (error)
+		attempt_failed(pending, error);
+	else
+		state_succeeded(pending);
 }
 
 void outcome_settle(struct pending *pending, int error)
@@ -94,10 +120,13 @@ void outcome_settle(struct pending *pending, int error)
 		state_lost(pending, error);
 	} else if (error) {
 		attempt_failed(pending, error);
-	} else if (connection->attempts > 1 && pending->call.peer->sa_family != AF_UNIX &&
+	} else if ((connection->attempts > 1 || operation_is_rebuild(connection)) &&
+		   pending->call.peer->sa_family != AF_UNIX &&
 		   tcp_is_self_connected(pending->call.fd)) {
 		tcp_reset(pending->call.fd);
 		attempt_failed(pending, ECONNREFUSED);
+	} else if (operation_is_rebuild(connection)) {
+		rebuild_finish(pending);
 	} else {
 		state_succeeded(pending);
 	}
@@ -129,7 +158,9 @@ static void attempt_next(struct pending *pending)
 		pending->error = error;
 		attempt_failed(pending, 0);
 	} else {
-		operation_attempt(connection_behind(pending));
+		if (!pending->is_counted)
+			operation_attempt(connection_behind(pending));
+		pending->is_counted = false;
 		attempt_start(pending, pending->call.peer, pending->call.length);
 	}
 }
@@ -241,10 +272,13 @@ static void under_way_check(struct pending *pending)
 		tcp_reset(pending->call.fd);
 		error = ETIMEDOUT;
 	}
-	if (error == EINPROGRESS)
-		leader_check(pending);
-	else
+	if (error != EINPROGRESS) {
 		outcome_settle(pending, error);
+		return;
+	}
+	leader_check(pending);
+	if (operation_is_rebuild(connection_behind(pending)))
+		schedule_set(pending, clock_ns() + TICK_NS);
 }
 
 /* Its number was closed unseen; perhaps another one stands for the socket still. */
@@ -279,9 +313,24 @@ static void pending_serve(struct pending *pending)
 	case PHASE_ASKING:
 		failure_serve(pending);
 		break;
+	case PHASE_REPLAYING:
+		rebuild_finish(pending);
+		break;
 	case PHASE_FOLLOWING:
+	case PHASE_IDLE:
 	default:
 		break;
+	}
+}
+
+void serve_rebuild(struct pending *pending, uint64_t delay_ns)
+{
+	pending->is_counted = true;
+	if (delay_ns) {
+		held_until(pending, PHASE_WAITING, clock_ns() + (int64_t)delay_ns);
+	} else {
+		state_hide(pending);
+		attempt_next(pending);
 	}
 }
 
@@ -311,6 +360,8 @@ int64_t pending_run(void)
 	if (!schedule_trylock(&signals))
 		return now + TICK_NS;
 	for (int i = 0; i < SERVED_AT_ONCE && (pending = schedule_pop(clock_ns())); i++) {
+		if (pending->phase == PHASE_IDLE)
+			silence_serve(pending);
 		if (!claim_take(pending))
 			continue;
 		pending_serve(pending);

@@ -6,9 +6,12 @@
 #include <sys/un.h>
 
 #include "engine.h"
+#include "keep.h"
 #include "leader.h"
 #include "patience.h"
 #include "shim/sys.h"
+#include "silence.h"
+#include "tended.h"
 #include "watch.h"
 
 /* ---- counting ------------------------------------------------------------------------- */
@@ -87,6 +90,7 @@ static void pending_fill(struct pending *pending, struct sockaddr *peer, size_t 
 	pending->error = 0;
 	pending->moved = false;
 	pending->is_lure = false;
+	pending->is_counted = false;
 	pending->phase = PHASE_UNDER_WAY;
 }
 
@@ -213,16 +217,25 @@ void state_succeeded(struct pending *pending)
 	pending_detach(pending);
 	if (pending->moved)
 		store_count(connection->record, COUNTER_failovers, 1);
+	if (!operation_is_rebuild(connection))
+		connection_made(connection, pending->call.fd);
 	operation_succeed(connection, pending->call.ticket);
 	name_connected(connection);
+	silence_resume(connection);
 	state_show(pending, 0, ATTENTION_PENDING | ATTENTION_SCHEDULED);
 }
 
 void state_failed(struct pending *pending, const struct operation_failure *failure)
 {
+	struct connection *connection = connection_behind(pending);
+	bool rebuilding = operation_is_rebuild(connection);
+
 	pending_detach(pending);
 	failure_end(&pending->call, failure);
-	connection_behind(pending)->error = failure->error;
+	/* One that could not be made anew is told of its loss, not of what was tried since. */
+	connection->error = rebuilding ? connection_kept(connection)->error : failure->error;
+	if (rebuilding)
+		connection->loss = LOSS_TOLD;
 	/* Its sets report it now, as they would have reported the first failure. */
 	state_show(pending, ATTENTION_FAILED, ATTENTION_PENDING | ATTENTION_SCHEDULED);
 }

@@ -71,6 +71,9 @@ void outcome_settle(struct pending *pending, int error);
 /* The attempt that the kernel has under way is served from now on: cut at its bound. */
 void serve_under_way(struct pending *pending);
 
+/* The first attempt at making a lost connection anew. */
+void serve_rebuild(struct pending *pending, uint64_t delay_ns);
+
 /* When something is due: soon, if what another thread is doing may change it. */
 int64_t serve_next(int64_t now);
 

@@ -4,7 +4,9 @@
 #include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "shim/sys.h"
 
@@ -36,6 +38,32 @@ bool tcp_is_connected(int fd)
 bool tcp_is_connecting(int fd)
 {
 	return tcp_state(fd) == TCP_SYN_SENT;
+}
+
+bool tcp_is_connected_whole(int fd)
+{
+	return tcp_state(fd) == TCP_ESTABLISHED;
+}
+
+bool fd_takes_output(int fd)
+{
+	struct pollfd look = { .fd = fd, .events = POLLOUT };
+	const struct timespec at_once = { 0, 0 };
+	int saved_errno = errno;
+	bool takes = SYS(SYS_ppoll, &look, 1, &at_once, NULL, 0) > 0 && look.revents & POLLOUT;
+
+	errno = saved_errno;
+	return takes;
+}
+
+int socket_unread(int fd)
+{
+	int saved_errno = errno, bytes = 0;
+
+	if (SYS(SYS_ioctl, fd, FIONREAD, &bytes) < 0)
+		bytes = 0;
+	errno = saved_errno;
+	return bytes;
 }
 
 int socket_error(int fd)
@@ -144,6 +172,13 @@ int socket_type(int fd)
 	int type = -1;
 
 	return option_get(fd, SOL_SOCKET, SO_TYPE, &type, sizeof(type)) ? type : -1;
+}
+
+int socket_family(int fd)
+{
+	int family = -1;
+
+	return option_get(fd, SOL_SOCKET, SO_DOMAIN, &family, sizeof(family)) ? family : -1;
 }
 
 bool fd_is_nonblocking(int fd)

@@ -16,6 +16,18 @@ bool tcp_is_connected(int fd);
 /* A connect is under way in the kernel. */
 bool tcp_is_connecting(int fd);
 
+/* Of the present connection, also after its end; a SYN is none. False if fd is no TCP socket. */
+bool tcp_bytes_acknowledged(int fd, uint64_t *bytes);
+/* Received and not read yet. */
+int socket_unread(int fd);
+/* The connection is no more: not merely ended by the peer, whose end of stream can be read. */
+bool tcp_is_lost(int fd);
+
+/* Neither side has ended it. */
+bool tcp_is_connected_whole(int fd);
+/* The kernel would take more now. */
+bool fd_takes_output(int fd);
+
 /* SO_ERROR, which the kernel forgets by being asked; 0 if there is none. */
 int socket_error(int fd);
 
@@ -46,6 +58,8 @@ int connect_start(int fd, const struct sockaddr *peer, socklen_t length);
 uint64_t socket_cookie(int fd);
 /* SOCK_STREAM, SOCK_DGRAM...; -1 if fd is no socket. */
 int socket_type(int fd);
+/* AF_INET...; -1 if fd is no socket. */
+int socket_family(int fd);
 bool fd_is_nonblocking(int fd);
 
 #endif

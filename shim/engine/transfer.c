@@ -2,10 +2,25 @@
 #include "transfer.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 
+#include "call.h"
+#include "engine.h"
+#include "keep.h"
+#include "loss.h"
 #include "operation.h"
-#include "pending.h"
+#include "pending_state.h"
+#include "shim/libc.h"
+#include "shim/sys.h"
+#include "signals.h"
+#include "silence.h"
 #include "tcp.h"
+#include "tended.h"
+#include "transient.h"
+
+/* How often the ring is looked at while only the peer can make room in it. */
+#define ROOM_TICK_NS INT64_C(1000000)
 
 /* How long a call that may block waits at most, by one of the socket's own timeouts. */
 static int64_t blocking_until(int fd)
@@ -23,24 +38,52 @@ static bool may_wait(int fd, int flags)
 	return !(flags & MSG_DONTWAIT) && fd_may_block(fd);
 }
 
-bool transfer_attend(struct connection *connection, int fd, int flags)
+int64_t transfer_until(int fd, int flags)
+{
+	return may_wait(fd, flags) ? blocking_until(fd) : 0;
+}
+
+/* One-way output goes into the ring while the connection is away. */
+static bool takes_output(const struct connection *connection)
+{
+	return connection->attention & ATTENTION_KEPT && operation_is_rebuild(connection) &&
+	       policy_settings(engine.policy, connection->rule)->transfer.replay == REPLAY_ONE_WAY;
+}
+
+static int pending_attend(struct connection *connection, int fd, int flags, bool sends)
 {
 	int error = 0;
 
-	engine_attend(connection, fd);
-	if (!connection_is_pending(connection)) {
-		error = pending_foreign_error(connection, fd);
-		errno = error ? error : errno;
-		return !error;
-	}
 	if (connection->attention & (ATTENTION_HELD | ATTENTION_FAILED) &&
 	    !pending_is_current(connection, fd))
-		return true;
+		return 0;
 	pending_run();
-	if (connection->attention & ATTENTION_HELD)
+	/* What is sent first is kept, too: the program may know before any wait of its has told us. */
+	if (pending_outlook(connection) == OUTLOOK_UNDER_WAY && connection_is_tended(connection) &&
+	    tcp_is_connected(fd))
+		pending_connected(connection, fd);
+	if (connection->attention & ATTENTION_HELD && !(sends && takes_output(connection)))
 		error = may_wait(fd, flags) ? pending_wait(connection, blocking_until(fd)) : EAGAIN;
 	if (!error && connection->attention & ATTENTION_FAILED)
 		error = pending_error_take(connection);
+	pending_leave();
+	return error;
+}
+
+bool transfer_attend(struct connection *connection, int fd, int flags, bool sends)
+{
+	int error;
+
+	engine_attend(connection, fd);
+	if (connection->slot->reconnect_wanted)
+		loss_force(connection, fd);
+	if (!sends && connection->attention & ATTENTION_IDLE &&
+	    !(connection->attention & ATTENTION_CONNECT) && connection_owned(connection))
+		silence_wait(connection, fd, transfer_until(fd, flags));
+	if (!(connection->attention & ATTENTION_CONNECT))
+		return true;
+	error = connection_is_pending(connection) ? pending_attend(connection, fd, flags, sends)
+						  : pending_foreign_error(connection, fd);
 	if (error)
 		errno = error;
 	return !error;
@@ -54,7 +97,8 @@ static bool error_is_the_calls(int error)
 	       error == EALREADY || error == EDESTADDRREQ;
 }
 
-bool transfer_settle(struct connection *connection, int fd, int flags, ssize_t *result)
+/* What a call on a pending connect, or one that was so before, came to. */
+static bool pending_settle(struct connection *connection, int fd, int flags, ssize_t *result)
 {
 	int error = *result < 0 ? errno : 0;
 
@@ -94,4 +138,161 @@ bool transfer_settle(struct connection *connection, int fd, int flags, ssize_t *
 		*result = -1;
 		return false;
 	}
+}
+
+/* ---- losses ------------------------------------------------------------------------------ */
+
+/* The end of the stream where the policy expects an answer, or a peer for ever. */
+static bool end_is_loss(const struct connection *connection, int fd)
+{
+	const struct policy_transfer *transfer = &policy_settings(engine.policy, connection->rule)
+							  ->transfer;
+
+	return connection->attention & ATTENTION_KEPT &&
+	       (transfer->replay == REPLAY_ONE_WAY || keep_is_unanswered(connection)) &&
+	       !tcp_is_connected_whole(fd);
+}
+
+/* True if the call is to be made again, on a connection that is made anew. */
+static bool loss_settle(struct connection *connection, int fd, bool sends, ssize_t *result)
+{
+	int error = *result < 0 ? errno : 0;
+
+	/* After one that could not be made anew the socket is as new: the program knows of an end. */
+	if (error == ENOTCONN && connection->loss == LOSS_TOLD && !sends) {
+		*result = 0;
+		return false;
+	}
+	if (!sends && !error && silence_told(connection)) {
+		if (loss_serve(connection, fd, ETIMEDOUT, true))
+			return true;
+		errno = ETIMEDOUT;
+		*result = -1;
+		return false;
+	}
+	/* Another thread has just left it, to make it anew. */
+	if (error == ENOTCONN)
+		return connection->attention & ATTENTION_CONNECT || connection->loss == LOSS_BUSY;
+	if (error ? !error_is_loss(error) : sends || !end_is_loss(connection, fd))
+		return false;
+	return loss_serve(connection, fd, error, false);
+}
+
+bool transfer_settle(struct connection *connection, int fd, int flags, bool sends, uint32_t before,
+		     ssize_t *result)
+{
+	if ((before | connection->attention) & ATTENTION_CONNECT &&
+	    pending_settle(connection, fd, flags, result))
+		return true;
+	if (*result < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (*result >= 0 && connection->attention & ATTENTION_RETRIED)
+		transient_end(connection);
+	if (*result > 0) {
+		if (connection->attention & ATTENTION_IDLE)
+			silence_break(connection);
+		if (connection->attention & ATTENTION_KEPT && sends)
+			keep_spoil(connection);
+		else if (connection->attention & ATTENTION_KEPT)
+			keep_deliver(connection, (size_t)*result);
+		return false;
+	}
+	if (*result < 0 && transient_serve(connection, fd, flags, errno, sends))
+		return true;
+	return connection->is_stream && loss_settle(connection, fd, sends, result);
+}
+
+/* ---- sends that are kept -------------------------------------------------------------------- */
+
+/* Until the kernel takes more, or for a moment where it is the ring that is full. */
+static int room_wait(int fd, int64_t until_ns, bool is_full)
+{
+	struct pollfd wait = { .fd = fd, .events = POLLOUT };
+	int64_t now = clock_ns(), left = until_ns == INT64_MAX ? SECOND_NS : until_ns - now;
+	struct timespec timeout;
+
+	if (left <= 0)
+		return EAGAIN;
+	if (is_full && left > ROOM_TICK_NS)
+		left = ROOM_TICK_NS;
+	timeout = (struct timespec){ left / SECOND_NS, left % SECOND_NS };
+	if (LIBC(ppoll)(&wait, is_full ? 0 : 1, &timeout, NULL) < 0 && errno == EINTR &&
+	    !signals_restart())
+		return EINTR;
+	return 0;
+}
+
+static size_t vector_size(const struct iovec *vector, int count)
+{
+	size_t size = 0;
+
+	for (int i = 0; i < count; i++)
+		size += vector[i].iov_len;
+	return size;
+}
+
+/* As the kernel does it: to the thread that made the call. */
+static void sigpipe_raise(int flags)
+{
+	if (errno != EPIPE || flags & MSG_NOSIGNAL)
+		return;
+	SYS(SYS_tgkill, sys_getpid(), SYS(SYS_gettid), SIGPIPE);
+	errno = EPIPE;
+}
+
+/* Why nothing went: 0 to try again, else the errno that the program is told. */
+static int keep_wait(struct connection *connection, int fd, int flags, int64_t until_ns)
+{
+	bool is_away = connection->attention & ATTENTION_CONNECT;
+	int error = errno;
+
+	if (error != EAGAIN)
+		return loss_serve(connection, fd, error, false) ? 0 : error;
+	if (!may_wait(fd, flags))
+		return EAGAIN;
+	/* It is full for as long as the connection is away. */
+	if (is_away)
+		return pending_wait(connection, until_ns);
+	return room_wait(fd, until_ns, fd_takes_output(fd));
+}
+
+ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec *vector, int count,
+		      int flags)
+{
+	size_t size = vector_size(vector, count), done = 0;
+	int64_t until = INT64_MAX;
+	int saved_errno = errno, error = 0;
+	bool looked = false;
+	ssize_t sent;
+
+	if (!size)
+		return SYS(SYS_sendto, fd, NULL, 0, flags | MSG_NOSIGNAL, NULL, 0);
+	do {
+		if (connection->attention & ATTENTION_CONNECT &&
+		    !transfer_attend(connection, fd, flags, true)) {
+			error = errno;
+			break;
+		}
+		sent = keep_send(connection, fd, vector, count, done, flags,
+				 connection->attention & ATTENTION_CONNECT);
+		if (sent >= 0) {
+			done += (size_t)sent;
+			continue;
+		}
+		error = errno;
+		if (!looked && error == EAGAIN && may_wait(fd, flags))
+			until = blocking_until(fd);
+		looked = looked || error == EAGAIN;
+		errno = error;
+		error = keep_wait(connection, fd, flags, until);
+	} while (done < size && !error);
+	if (done && connection->attention & ATTENTION_IDLE)
+		silence_break(connection);
+	if (done || !error) {
+		errno = saved_errno;
+		return (ssize_t)done;
+	}
+	errno = error;
+	sigpipe_raise(flags);
+	return -1;
 }

@@ -1,43 +1,55 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a hook of the send and receive families does beside calling libc: count
- * the bytes of a managed connection, and answer for one that is still pending.  An
- * fd that is not ours costs two loads.
+ * What a hook of the send and receive families does beside calling libc: count the
+ * bytes of a managed connection, answer for one that is still pending, keep what is
+ * sent where the policy wants it, and see that a connection is lost.  An fd that is
+ * not ours costs two loads.
  */
 #ifndef HOLDFAST_ENGINE_TRANSFER_H
 #define HOLDFAST_ENGINE_TRANSFER_H
 
-#include <errno.h>
+#include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "connect.h"
 #include "connection.h"
-#include "datagram.h"
 
 /* Before a call on a connection that wants attention: false if errno is the answer. */
-bool transfer_attend(struct connection *connection, int fd, int flags);
+bool transfer_attend(struct connection *connection, int fd, int flags, bool sends);
 
 /*
- * After one: what *result says of a pending connect. True if the call is to be
- * made again. flags: of the call, for MSG_DONTWAIT.
+ * After one that failed, or on a connection that wants attention: what *result says
+ * of a pending connect, of a loss, of what is kept. True if the call is to be made
+ * again. flags: of the call, for MSG_DONTWAIT. before: as below.
  */
-bool transfer_settle(struct connection *connection, int fd, int flags, ssize_t *result);
+bool transfer_settle(struct connection *connection, int fd, int flags, bool sends, uint32_t before,
+		     ssize_t *result);
+
+/*
+ * The data of a send on a connection whose rule wants it to be kept. As sendmsg(2)
+ * with this vector: blocks as fd does, raises SIGPIPE as the program's own call would.
+ */
+ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec *vector, int count,
+		      int flags);
+
+/* Until when a call may wait, CLOCK_MONOTONIC; 0: it may not. */
+int64_t transfer_until(int fd, int flags);
 
 /* before: what attention the connection wanted then, which another thread may settle meanwhile. */
-static inline bool transfer_begin(struct connection *connection, int fd, int flags,
+static inline bool transfer_begin(struct connection *connection, int fd, int flags, bool sends,
 				  uint32_t *before)
 {
 	*before = connection->attention;
-	return __builtin_expect(*before == 0, 1) || transfer_attend(connection, fd, flags);
+	return __builtin_expect((*before | connection->slot->reconnect_wanted) == 0, 1) ||
+	       transfer_attend(connection, fd, flags, sends);
 }
 
-static inline bool transfer_end(struct connection *connection, int fd, int flags, uint32_t before,
-				ssize_t *result)
+static inline bool transfer_end(struct connection *connection, int fd, int flags, bool sends,
+				uint32_t before, ssize_t *result)
 {
-	if (__builtin_expect(*result < 0, 0) && errno == ECONNREFUSED && !connection->is_stream)
-		datagram_failed(connection, errno);
-	return __builtin_expect((before | connection->attention) & ATTENTION_CONNECT, 0) &&
-	       transfer_settle(connection, fd, flags, result);
+	return __builtin_expect(*result < 0 || before || connection->attention, 0) &&
+	       transfer_settle(connection, fd, flags, sends, before, result);
 }
 
 static inline ssize_t transfer_sent(struct connection *connection, ssize_t result)
@@ -50,9 +62,14 @@ static inline ssize_t transfer_sent(struct connection *connection, ssize_t resul
 
 static inline ssize_t transfer_received(struct connection *connection, ssize_t result)
 {
-	if (result > 0)
+	if (result > 0) {
 		atomic_fetch_add_explicit(connection->received_bytes, (uint64_t)result,
 					  memory_order_relaxed);
+		atomic_store_explicit(
+			&connection->slot->answered_bytes,
+			atomic_load_explicit(connection->sent_bytes, memory_order_relaxed),
+			memory_order_relaxed);
+	}
 	return result;
 }
 
@@ -62,31 +79,68 @@ static inline ssize_t transfer_looked(struct connection *connection, ssize_t res
 	return result;
 }
 
+static inline bool transfer_is_kept(const struct connection *connection, uint32_t before, int count)
+{
+	return __builtin_expect(before | connection->attention, 0) &&
+	       connection->attention & ATTENTION_KEPT && count >= 0;
+}
+
 /*
- * SEND(fd, flags, call): the call, its result counted as sent if fd is a managed
- * connection; else nothing but the call, in tail position.
+ * SEND(fd, flags, vector, count, call): the call, its result counted as sent if fd
+ * is a managed connection; else nothing but the call, in tail position. vector and
+ * count: the same data, for a connection that keeps it; a negative count: it cannot.
  */
-#define TRANSFER(direction, fd, flags, call)                                               \
-	({                                                                                 \
-		struct connection *connection_ = connection_of(fd);                        \
-		uint32_t before_;                                                          \
-		ssize_t result_;                                                           \
-                                                                                           \
-		if (__builtin_expect(connection_ == NULL, 1)) {                            \
-			result_ = (call);                                                  \
-		} else {                                                                   \
-			do {                                                               \
-				result_ = -1;                                              \
-				if (!transfer_begin(connection_, fd, flags, &before_))     \
-					break;                                             \
-				result_ = (call);                                          \
-			} while (transfer_end(connection_, fd, flags, before_, &result_)); \
-			transfer_##direction(connection_, result_);                        \
-		}                                                                          \
-		result_;                                                                   \
+#define SEND(fd, flags, vector, count, call)                                                     \
+	({                                                                                       \
+		struct connection *connection_ = connection_of(fd);                              \
+		uint32_t before_;                                                                \
+		ssize_t result_;                                                                 \
+                                                                                                 \
+		if (__builtin_expect(connection_ == NULL, 1)) {                                  \
+			result_ = (call);                                                        \
+		} else {                                                                         \
+			do {                                                                     \
+				result_ = -1;                                                    \
+				if (!transfer_begin(connection_, fd, flags, true, &before_))     \
+					break;                                                   \
+				if (transfer_is_kept(connection_, before_, count)) {             \
+					result_ = transfer_keep(connection_, fd, vector, count,  \
+								flags);                          \
+					break;                                                   \
+				}                                                                \
+				result_ = (call);                                                \
+			} while (transfer_end(connection_, fd, flags, true, before_, &result_)); \
+			transfer_sent(connection_, result_);                                     \
+		}                                                                                \
+		result_;                                                                         \
 	})
-#define SEND(fd, flags, call) TRANSFER(sent, fd, flags, call)
-#define RECEIVE(fd, flags, call) TRANSFER(received, fd, flags, call)
-#define LOOK(fd, flags, call) TRANSFER(looked, fd, flags, call)
+/* Of bytes that lie in one place, and of a message: what goes with it cannot be kept. */
+#define SEND_BYTES(fd, flags, data, size, call) \
+	SEND(fd, flags, (&(struct iovec){ (void *)(uintptr_t)(data), size }), 1, call)
+#define SEND_MESSAGE(fd, flags, message)                                  \
+	SEND(fd, flags, (message)->msg_iov,                               \
+	     (message)->msg_controllen ? -1 : (int)(message)->msg_iovlen, \
+	     LIBC(sendmsg)(fd, message, flags))
+#define TRANSFER_IN(counted, fd, flags, call)                                                     \
+	({                                                                                        \
+		struct connection *connection_ = connection_of(fd);                               \
+		uint32_t before_;                                                                 \
+		ssize_t result_;                                                                  \
+                                                                                                  \
+		if (__builtin_expect(connection_ == NULL, 1)) {                                   \
+			result_ = (call);                                                         \
+		} else {                                                                          \
+			do {                                                                      \
+				result_ = -1;                                                     \
+				if (!transfer_begin(connection_, fd, flags, false, &before_))     \
+					break;                                                    \
+				result_ = (call);                                                 \
+			} while (transfer_end(connection_, fd, flags, false, before_, &result_)); \
+			transfer_##counted(connection_, result_);                                 \
+		}                                                                                 \
+		result_;                                                                          \
+	})
+#define RECEIVE(fd, flags, call) TRANSFER_IN(received, fd, flags, call)
+#define LOOK(fd, flags, call) TRANSFER_IN(looked, fd, flags, call)
 
 #endif

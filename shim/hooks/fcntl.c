@@ -70,8 +70,8 @@ HOOK ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, si
 	uint32_t before;
 	ssize_t result;
 
-	if (source && !transfer_begin(source, in, 0, &before))
+	if (source && !transfer_begin(source, in, 0, false, &before))
 		return -1;
-	result = SEND(out, 0, LIBC(splice)(in, in_offset, out, out_offset, size, flags));
+	result = SEND(out, 0, NULL, -1, LIBC(splice)(in, in_offset, out, out_offset, size, flags));
 	return source ? transfer_received(source, result) : result;
 }

@@ -7,10 +7,10 @@
 
 HOOK ssize_t sendfile(int out, int in, off_t *offset, size_t size)
 {
-	return SEND(out, 0, LIBC(sendfile)(out, in, offset, size));
+	return SEND(out, 0, NULL, -1, LIBC(sendfile)(out, in, offset, size));
 }
 
 HOOK ssize_t sendfile64(int out, int in, off64_t *offset, size_t size)
 {
-	return SEND(out, 0, LIBC(sendfile64)(out, in, offset, size));
+	return SEND(out, 0, NULL, -1, LIBC(sendfile64)(out, in, offset, size));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* sys/socket.h */
 #include <netinet/in.h>
+#include <string.h>
 
 #include "fortify.h"
 #include "shim/engine/connect.h"
@@ -99,7 +100,7 @@ HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t le
 
 HOOK ssize_t send(int fd, const void *data, size_t size, int flags)
 {
-	return SEND(fd, flags, LIBC(send)(fd, data, size, flags));
+	return SEND_BYTES(fd, flags, data, size, LIBC(send)(fd, data, size, flags));
 }
 
 HOOK ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *peer,
@@ -107,7 +108,23 @@ HOOK ssize_t sendto(int fd, const void *data, size_t size, int flags, const stru
 {
 	if (__builtin_expect(flags & MSG_FASTOPEN, 0) && fd_kind(fd) & FD_STREAM)
 		return engine_send_connecting(fd, NULL, data, size, flags, peer, length);
-	return SEND(fd, flags, LIBC(sendto)(fd, data, size, flags, peer, length));
+	return SEND_BYTES(fd, flags, data, size, LIBC(sendto)(fd, data, size, flags, peer, length));
+}
+
+/* A connection that another process gets, too, is never made anew behind its back. */
+static void fds_sent(const struct msghdr *message)
+{
+	struct msghdr copy = *message;
+	int fd;
+
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(&copy); part; part = CMSG_NXTHDR(&copy, part)) {
+		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; CMSG_LEN(at + sizeof(fd)) <= part->cmsg_len; at += sizeof(fd)) {
+			memcpy(&fd, CMSG_DATA(part) + at, sizeof(fd));
+			fd_shared(fd);
+		}
+	}
 }
 
 HOOK ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
@@ -115,7 +132,9 @@ HOOK ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 	if (__builtin_expect(flags & MSG_FASTOPEN, 0) && fd_kind(fd) & FD_STREAM && message)
 		return engine_send_connecting(fd, message, NULL, 0, flags, message->msg_name,
 					      message->msg_namelen);
-	return SEND(fd, flags, LIBC(sendmsg)(fd, message, flags));
+	if (__builtin_expect(message && message->msg_controllen, 0))
+		fds_sent(message);
+	return message ? SEND_MESSAGE(fd, flags, message) : LIBC(sendmsg)(fd, message, flags);
 }
 
 /* Counts messages, not bytes: the first `result` of them were moved. */
@@ -140,10 +159,10 @@ HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 		return LIBC(sendmmsg)(fd, messages, count, flags);
 	do {
 		result = -1;
-		if (!transfer_begin(connection, fd, flags, &before))
+		if (!transfer_begin(connection, fd, flags, true, &before))
 			break;
 		result = LIBC(sendmmsg)(fd, messages, count, flags);
-	} while (transfer_end(connection, fd, flags, before, &result));
+	} while (transfer_end(connection, fd, flags, true, before, &result));
 	messages_count(connection->sent_bytes, messages, result);
 	return (int)result;
 }
@@ -217,10 +236,10 @@ HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 		return LIBC(recvmmsg)(fd, messages, count, flags, timeout);
 	do {
 		result = -1;
-		if (!transfer_begin(connection, fd, flags, &before))
+		if (!transfer_begin(connection, fd, flags, false, &before))
 			break;
 		result = LIBC(recvmmsg)(fd, messages, count, flags, timeout);
-	} while (transfer_end(connection, fd, flags, before, &result));
+	} while (transfer_end(connection, fd, flags, false, before, &result));
 	messages_count(connection->received_bytes, messages, result);
 	return (int)result;
 }

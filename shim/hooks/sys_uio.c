@@ -10,7 +10,7 @@ HOOK ssize_t readv(int fd, const struct iovec *vector, int count)
 
 HOOK ssize_t writev(int fd, const struct iovec *vector, int count)
 {
-	return SEND(fd, 0, LIBC(writev)(fd, vector, count));
+	return SEND(fd, 0, vector, count, LIBC(writev)(fd, vector, count));
 }
 
 HOOK ssize_t preadv2(int fd, const struct iovec *vector, int count, off_t offset, int flags)
@@ -20,7 +20,7 @@ HOOK ssize_t preadv2(int fd, const struct iovec *vector, int count, off_t offset
 
 HOOK ssize_t pwritev2(int fd, const struct iovec *vector, int count, off_t offset, int flags)
 {
-	return SEND(fd, 0, LIBC(pwritev2)(fd, vector, count, offset, flags));
+	return SEND(fd, 0, vector, count, LIBC(pwritev2)(fd, vector, count, offset, flags));
 }
 
 HOOK ssize_t preadv64v2(int fd, const struct iovec *vector, int count, off64_t offset, int flags)
@@ -30,5 +30,5 @@ HOOK ssize_t preadv64v2(int fd, const struct iovec *vector, int count, off64_t o
 
 HOOK ssize_t pwritev64v2(int fd, const struct iovec *vector, int count, off64_t offset, int flags)
 {
-	return SEND(fd, 0, LIBC(pwritev64v2)(fd, vector, count, offset, flags));
+	return SEND(fd, 0, vector, count, LIBC(pwritev64v2)(fd, vector, count, offset, flags));
 }

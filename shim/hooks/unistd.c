@@ -22,7 +22,7 @@ HOOK ssize_t __read_chk(int fd, void *data, size_t size, size_t room)
 
 HOOK ssize_t write(int fd, const void *data, size_t size)
 {
-	return SEND(fd, 0, LIBC(write)(fd, data, size));
+	return SEND_BYTES(fd, 0, data, size, LIBC(write)(fd, data, size));
 }
 
 HOOK int close(int fd)
@@ -116,6 +116,7 @@ HOOK int setresuid(uid_t real, uid_t effective, uid_t saved)
 HOOK pid_t fork(void)
 {
 	names_share();
+	connections_share();
 	return LIBC(fork)();
 }
 

@@ -87,6 +87,32 @@ bool endpoint_from_sockaddr(struct endpoint *endpoint, enum endpoint_kind kind,
 	}
 }
 
+socklen_t endpoint_to_sockaddr(const struct endpoint *endpoint, int family,
+			       struct sockaddr_storage *address)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(endpoint->port) };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(endpoint->port) };
+
+	memset(address, 0, sizeof(*address));
+	if ((endpoint->kind != ENDPOINT_TCP && endpoint->kind != ENDPOINT_UDP) ||
+	    (endpoint->is_ipv6 && family != AF_INET6))
+		return 0;
+	if (family == AF_INET) {
+		memcpy(&v4.sin_addr, endpoint->bytes, 4);
+		memcpy(address, &v4, sizeof(v4));
+		return sizeof(v4);
+	}
+	if (endpoint->is_ipv6) {
+		memcpy(&v6.sin6_addr, endpoint->bytes, 16);
+		v6.sin6_scope_id = endpoint->scope_id;
+	} else {
+		memset(v6.sin6_addr.s6_addr + 10, 0xff, 2);
+		memcpy(v6.sin6_addr.s6_addr + 12, endpoint->bytes, 4);
+	}
+	memcpy(address, &v6, sizeof(v6));
+	return sizeof(v6);
+}
+
 /* Names are stored in lower case: a name's spelling does not make it another destination. */
 void endpoint_from_name(struct endpoint *endpoint, const char *host)
 {

@@ -36,6 +36,12 @@ struct endpoint {
 /* kind is ENDPOINT_TCP or ENDPOINT_UDP for INET families. False for a family that is not ours. */
 bool endpoint_from_sockaddr(struct endpoint *endpoint, enum endpoint_kind kind,
 			    const struct sockaddr *address, socklen_t length);
+/*
+ * The address of a TCP or UDP endpoint as a socket of this family takes it, IPv4 on
+ * AF_INET6 v4-mapped. Returns its length, 0 if there is none.
+ */
+socklen_t endpoint_to_sockaddr(const struct endpoint *endpoint, int family,
+			       struct sockaddr_storage *address);
 void endpoint_from_name(struct endpoint *endpoint, const char *host);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 uint32_t endpoint_hash(const struct endpoint *endpoint);

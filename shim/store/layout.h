@@ -134,7 +134,12 @@ struct connection_slot {
 	_Atomic int64_t reconnect_latency_ns; /* of the last reconnect; 0: none */
 	_Atomic int32_t rule;                 /* index into the policy, -1: the defaults */
 	_Atomic uint32_t next_free;           /* writer's own: index + 1 of the next free slot */
-	uint32_t reserved[6];
+	_Atomic uint32_t
+		reconnect_wanted; /* the generation that a reader asks to be rebuilt; 0: none */
+	_Atomic uint32_t
+		in_use; /* index + 1 of the record of the endpoint that it is connected to; 0: its own */
+	uint32_t reserved[2];
+	_Atomic uint64_t answered_bytes; /* sent_bytes, when the last byte was received */
 };
 _Static_assert(sizeof(struct connection_slot) == 128, "two cache lines a slot");
 
@@ -203,6 +208,7 @@ enum store_event_kind {
 	EVENT_POLICY_LOADED,
 	EVENT_POLICY_ERROR,
 	EVENT_STORE_ERROR,
+	EVENT_TRANSFER_RETRY,
 	EVENT_KIND_COUNT
 };
 
@@ -228,8 +234,9 @@ struct store_event {
 	uint8_t has_endpoint;
 	struct endpoint endpoint;
 	char program[PROGRAM_NAME_SIZE];
-	char rule[32];    /* its name, cut; "" for the defaults */
-	char detail[128]; /* of policy_error and store_error: the line that was said */
+	char rule[32]; /* its name, cut; "" for the defaults */
+	char detail
+		[128]; /* of policy_error and store_error: the line that was said; of a loss: bytes */
 };
 
 struct event_slot {

@@ -107,6 +107,8 @@ uint32_t store_slot_take(struct store *store, uint32_t record)
 	slot = &store->file->slots[index];
 	slot->sent_base = atomic_load_explicit(&slot->sent_bytes, memory_order_relaxed);
 	slot->received_base = atomic_load_explicit(&slot->received_bytes, memory_order_relaxed);
+	slot->answered_bytes = slot->sent_base;
+	slot->reconnect_wanted = slot->in_use = 0;
 	atomic_fetch_add_explicit(&slot->generation, 1, memory_order_relaxed);
 	return index;
 }

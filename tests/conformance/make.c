@@ -202,9 +202,14 @@ void make_broken(struct subject *s)
 	settle(s, true);
 }
 
+/* One on which no byte was moved would be made anew. */
 void make_reset(struct subject *s)
 {
+	char byte;
+
 	make_connected(s);
+	expect(send(s->fd, "x", 1, MSG_NOSIGNAL) == 1, "send before the reset");
+	expect(syscall(SYS_recvfrom, s->peer, &byte, 1, 0, NULL, NULL) == 1, "its arrival");
 	peer_reset(s);
 }
 

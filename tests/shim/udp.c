@@ -366,6 +366,8 @@ static void streams_are_no_datagrams(void)
 	struct pair pair = pair_connect(&server);
 	struct linger reset = { 1, 0 };
 
+	EXPECT_IS(send(pair.client, &byte, 1, 0), 1);
+	EXPECT_IS(recv(pair.peer, &byte, 1, 0), 1);
 	setsockopt(pair.peer, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(pair.peer);
 	EXPECT_IS(recv(pair.client, &byte, 1, 0), -1);

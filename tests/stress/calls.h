@@ -76,7 +76,8 @@ static inline int call_dup(int fd)
 
 static inline ssize_t call_send(int fd, const void *data, size_t size, int flags)
 {
-	return SEND(fd, flags, syscall(SYS_sendto, fd, data, size, flags, NULL, 0));
+	return SEND_BYTES(fd, flags, data, size,
+			  syscall(SYS_sendto, fd, data, size, flags, NULL, 0));
 }
 
 static inline ssize_t call_recv(int fd, void *data, size_t size, int flags)

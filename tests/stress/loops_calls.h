@@ -76,7 +76,7 @@ static inline int call_shutdown(int fd, int how)
 
 static inline ssize_t call_write(int fd, const void *data, size_t size)
 {
-	return SEND(fd, 0, syscall(SYS_write, fd, data, size));
+	return SEND_BYTES(fd, 0, data, size, syscall(SYS_write, fd, data, size));
 }
 
 static inline ssize_t call_read(int fd, void *data, size_t size)

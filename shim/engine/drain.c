@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#include "drain.h"
+
+#include <errno.h>
+
+#include "call.h"
+#include "engine.h"
+#include "keep.h"
+#include "loss.h"
+#include "operation.h"
+#include "pending_state.h"
+#include "shim/sys.h"
+#include "tcp.h"
+
+/* How often it is looked whether the peer has it all: sooner at first. */
+#define FIRST_LOOK_NS INT64_C(100000)
+#define LAST_LOOK_NS INT64_C(5000000)
+
+static bool is_drained(const struct connection *connection)
+{
+	const struct policy_transfer *transfer = &policy_settings(engine.policy, connection->rule)
+							  ->transfer;
+
+	return connection->attention & ATTENTION_KEPT && transfer->replay == REPLAY_ONE_WAY &&
+	       connection->fds == 1 && connection_owned(connection);
+}
+
+/* False if no more of it can be handed over. */
+static bool drain_step(struct connection *connection, int fd, int64_t until_ns)
+{
+	int error;
+
+	if (connection->attention & ATTENTION_CONNECT) {
+		pending_run();
+		if (pending_outlook(connection) == OUTLOOK_HELD)
+			return pending_wait(connection, until_ns) != EAGAIN;
+		return pending_outlook(connection) != OUTLOOK_FAILED;
+	}
+	if (connection->loss == LOSS_TOLD)
+		return false;
+	error = keep_flush(connection, fd);
+	if ((!error || error == EAGAIN) && tcp_is_lost(fd))
+		error = ECONNRESET;
+	return !error || error == EAGAIN || loss_serve(connection, fd, error, false);
+}
+
+void drain_output(struct connection *connection, int fd)
+{
+	int64_t pause = FIRST_LOOK_NS, until;
+	int saved_errno = errno;
+	struct timespec time;
+	uint64_t left;
+
+	if (!is_drained(connection))
+		return;
+	until = clock_ns() +
+		(int64_t)policy_settings(engine.policy, connection->rule)->transfer.drain_ns;
+	while (drain_step(connection, fd, until)) {
+		if (connection->attention & ATTENTION_CONNECT)
+			continue;
+		if (!keep_left(connection, fd) || clock_ns() >= until)
+			break;
+		time = (struct timespec){ 0, pause };
+		SYS(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL);
+		pause = pause < LAST_LOOK_NS ? 2 * pause : pause;
+	}
+	left = keep_left(connection, fd);
+	if (left)
+		store_count(connection_record(connection), COUNTER_lost_bytes, left);
+	keep_end(connection);
+	errno = saved_errno;
+}
+
+void drain_all(void)
+{
+	struct connection *connection;
+
+	for (uint32_t i = 0; (connection = connection_at(i)); i++)
+		if (connection->attention & ATTENTION_KEPT &&
+		    connection_of(connection->slot->fd) == connection)
+			drain_output(connection, connection->slot->fd);
+}

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MIT */
+#include "keep.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "call.h"
+#include "engine.h"
+#include "operation.h"
+#include "pending_state.h"
+#include "shim/sys.h"
+#include "tcp.h"
+
+static const struct policy_transfer *transfer_of(const struct connection *connection)
+{
+	return &policy_settings(engine.policy, connection->rule)->transfer;
+}
+
+static bool is_one_way(const struct connection *connection)
+{
+	return transfer_of(connection)->replay == REPLAY_ONE_WAY;
+}
+
+/* ---- the lock ------------------------------------------------------------------------ */
+
+static void keep_lock(struct keep *keep, uint64_t *signals)
+{
+	uint32_t free = 0;
+
+	sys_signals_block(signals);
+	while (!atomic_compare_exchange_weak(&keep->lock, &free, 1)) {
+		free = 0;
+		SYS(SYS_sched_yield);
+	}
+}
+
+static void keep_unlock(struct keep *keep, const uint64_t *signals)
+{
+	atomic_store_explicit(&keep->lock, 0, memory_order_release);
+	sys_signals_restore(signals);
+}
+
+/* ---- the ring -------------------------------------------------------------------------- */
+
+/* The longest piece at an offset that lies in one part. */
+static size_t ring_piece(const struct keep *keep, uint64_t from, uint64_t to)
+{
+	uint64_t at = from % keep->size;
+
+	return (size_t)(to - from < keep->size - at ? to - from : keep->size - at);
+}
+
+static void ring_put(struct keep *keep, const uint8_t *bytes, size_t size)
+{
+	while (size) {
+		size_t piece = ring_piece(keep, keep->end, keep->end + size);
+
+		memcpy(keep->bytes + keep->end % keep->size, bytes, piece);
+		keep->end += piece;
+		bytes += piece;
+		size -= piece;
+	}
+}
+
+static uint8_t ring_at(const struct keep *keep, uint64_t offset)
+{
+	return keep->bytes[offset % keep->size];
+}
+
+/* Where the record begins that the byte at an offset belongs to; false: in what is kept no more. */
+static bool record_begin(const struct keep *keep, const struct policy_transfer *transfer,
+			 uint64_t oldest, uint64_t *offset)
+{
+	uint64_t at = *offset;
+
+	if (transfer->record_length) {
+		at -= at % transfer->record_length;
+		*offset = at;
+		return at >= oldest;
+	}
+	while (at > oldest && ring_at(keep, at - 1) != '\n')
+		at--;
+	*offset = at;
+	return at == 0 || (at > oldest && ring_at(keep, at - 1) == '\n');
+}
+
+/* The first record that is kept whole, from an offset on. */
+static uint64_t record_next(const struct keep *keep, const struct policy_transfer *transfer,
+			    uint64_t offset)
+{
+	uint32_t length = transfer->record_length;
+
+	if (length)
+		return (offset + length - 1) / length * length;
+	while (offset < keep->end && ring_at(keep, offset) != '\n')
+		offset++;
+	return offset < keep->end ? offset + 1 : offset;
+}
+
+static uint64_t ring_oldest(const struct keep *keep)
+{
+	return keep->end > keep->size ? keep->end - keep->size : 0;
+}
+
+/* ---- beginning and end -------------------------------------------------------------------- */
+
+/* The kernel takes no more than the ring can hold until it is acknowledged, beside the overlap. It
+ * doubles what it is told, for its own bookkeeping. */
+static void send_buffer_limit(int fd, const struct policy_transfer *transfer)
+{
+	uint64_t room = transfer->max_buffer_bytes - transfer->overlap_bytes;
+	int wanted = (int)(room / 4 < INT32_MAX ? room / 4 : INT32_MAX), now = 0;
+	socklen_t length = sizeof(now);
+
+	if (SYS(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &now, &length) == 0 && now / 2 > wanted)
+		SYS(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof(wanted));
+}
+
+static bool ring_make(struct keep *keep, uint64_t size)
+{
+	keep->bytes = sys_memory(size);
+	keep->size = size;
+	keep->start = keep->given = keep->end = keep->base = 0;
+	keep->is_answered = true;
+	keep->any_answer = keep->is_overflowed = false;
+	keep->head_length = 0;
+	keep->exchanges = 0;
+	return keep->bytes != NULL;
+}
+
+void keep_begin(struct connection *connection, int fd, const struct policy_settings *settings)
+{
+	const struct policy_transfer *transfer = &settings->transfer;
+	bool replays = transfer->replay >= REPLAY_UNANSWERED && transfer->max_buffer_bytes;
+	int saved_errno = errno;
+	struct keep *keep;
+
+	if (!replays || !connection->is_stream || connection->attention & ATTENTION_KEPT ||
+	    connection->record->endpoint.kind == ENDPOINT_UNIX)
+		return;
+	keep = connection_keep(connection);
+	if (keep && ring_make(keep, transfer->max_buffer_bytes)) {
+		if (transfer->replay == REPLAY_ONE_WAY)
+			send_buffer_limit(fd, transfer);
+		attention_set(connection, ATTENTION_KEPT);
+	}
+	errno = saved_errno;
+}
+
+void keep_end(struct connection *connection)
+{
+	struct keep *keep = connection_kept(connection);
+	uint8_t *bytes;
+
+	attention_clear(connection, ATTENTION_KEPT);
+	if (!keep)
+		return;
+	bytes = keep->bytes;
+	keep->bytes = NULL;
+	if (bytes)
+		sys_munmap(bytes, keep->size);
+	memset(keep, 0, sizeof(*keep));
+}
+
+/* ---- sending ------------------------------------------------------------------------------- */
+
+#define PIECES 16
+
+/* vector without its first `skip` bytes, and of no more than `most`. How many pieces. */
+static int vector_cut(struct iovec cut[PIECES], const struct iovec *vector, int count, size_t skip,
+		      uint64_t most)
+{
+	int pieces = 0;
+
+	for (int i = 0; i < count && pieces < PIECES && most; i++) {
+		size_t size = vector[i].iov_len;
+
+		if (skip >= size) {
+			skip -= size;
+			continue;
+		}
+		size -= skip;
+		if (size > most)
+			size = (size_t)most;
+		cut[pieces++] = (struct iovec){ (char *)vector[i].iov_base + skip, size };
+		most -= size;
+		skip = 0;
+	}
+	return pieces;
+}
+
+static void bytes_keep(struct keep *keep, const struct iovec *cut, int pieces, size_t size)
+{
+	for (int i = 0; i < pieces && size; i++) {
+		size_t piece = cut[i].iov_len < size ? cut[i].iov_len : size;
+
+		for (size_t j = 0; j < piece && keep->head_length < KEEP_HEAD &&
+				   keep->head_length == keep->end + j;
+		     j++)
+			keep->head[keep->head_length++] = ((const uint8_t *)cut[i].iov_base)[j];
+		ring_put(keep, cut[i].iov_base, piece);
+		size -= piece;
+	}
+}
+
+static ssize_t send_now(int fd, struct iovec *cut, int pieces, int flags)
+{
+	struct msghdr message = { .msg_iov = cut, .msg_iovlen = (size_t)pieces };
+
+	return SYS(SYS_sendmsg, fd, &message, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int flush(struct keep *keep, int fd)
+{
+	while (keep->given < keep->end) {
+		size_t piece = ring_piece(keep, keep->given, keep->end);
+		ssize_t sent = SYS(SYS_sendto, fd, keep->bytes + keep->given % keep->size, piece,
+				   MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+
+		if (sent < 0)
+			return errno;
+		keep->given += (uint64_t)sent;
+	}
+	return 0;
+}
+
+static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *vector, int count,
+			       size_t skip, int flags)
+{
+	struct iovec cut[PIECES];
+	int pieces = vector_cut(cut, vector, count, skip, UINT64_MAX);
+	ssize_t sent = send_now(fd, cut, pieces, flags);
+
+	if (sent <= 0)
+		return sent;
+	if (keep->is_answered) {
+		keep->start = keep->end;
+		keep->is_answered = keep->is_overflowed = false;
+		keep->exchanges = 0;
+	}
+	if (keep->end - keep->start + (uint64_t)sent > keep->size) {
+		keep->is_overflowed = true;
+		keep->start = keep->end;
+	}
+	if (!keep->is_overflowed)
+		bytes_keep(keep, cut, pieces, (size_t)sent);
+	keep->given = keep->end;
+	return sent;
+}
+
+/* How much more fits without losing what may have to be sent again. */
+static uint64_t room_make(struct keep *keep, const struct policy_transfer *transfer, int fd,
+			  bool is_away)
+{
+	uint64_t acknowledged = 0, safe, queued = keep->end - keep->start;
+
+	if (queued < keep->size || is_away)
+		return keep->size - queued;
+	/* All bytes that were given and are not in the kernel's queue any more. */
+	if (!tcp_bytes_acknowledged(fd, &acknowledged))
+		return 0;
+	safe = keep->base + acknowledged;
+	if (safe > keep->given)
+		safe = keep->given;
+	safe = safe > transfer->overlap_bytes ? safe - transfer->overlap_bytes : 0;
+	if (safe <= keep->start)
+		return 0;
+	/* Records are sent again whole; one that is longer than the ring cannot be. */
+	if (!record_begin(keep, transfer, keep->start, &safe))
+		keep->is_overflowed = true;
+	if (safe <= keep->start)
+		safe = keep->base + acknowledged;
+	keep->start = safe > keep->start ? safe : keep->start;
+	return keep->size - (keep->end - keep->start);
+}
+
+static ssize_t send_one_way(struct keep *keep, const struct policy_transfer *transfer, int fd,
+			    const struct iovec *vector, int count, size_t skip, int flags,
+			    bool is_away)
+{
+	struct iovec cut[PIECES];
+	int pieces, error = is_away ? EAGAIN : flush(keep, fd);
+	uint64_t room;
+	ssize_t taken = 0;
+
+	if (error && error != EAGAIN) {
+		errno = error;
+		return -1;
+	}
+	room = room_make(keep, transfer, fd, is_away);
+	pieces = vector_cut(cut, vector, count, skip, room);
+	if (!pieces) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (!error) {
+		taken = send_now(fd, cut, pieces, flags);
+		if (taken > 0) {
+			bytes_keep(keep, cut, pieces, (size_t)taken);
+			keep->given = keep->end;
+		}
+		return taken;
+	}
+	for (int i = 0; i < pieces; i++)
+		taken += (ssize_t)cut[i].iov_len;
+	bytes_keep(keep, cut, pieces, (size_t)taken);
+	return taken;
+}
+
+ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vector, int count,
+		  size_t skip, int flags, bool is_away)
+{
+	struct keep *keep = connection_kept(connection);
+	uint64_t signals;
+	ssize_t sent;
+	int error;
+
+	keep_lock(keep, &signals);
+	if (is_one_way(connection)) {
+		sent = send_one_way(keep, transfer_of(connection), fd, vector, count, skip, flags,
+				    is_away);
+	} else if (is_away) {
+		errno = EAGAIN;
+		sent = -1;
+	} else {
+		sent = send_unanswered(keep, fd, vector, count, skip, flags);
+	}
+	error = errno;
+	keep_unlock(keep, &signals);
+	errno = error;
+	return sent;
+}
+
+void keep_spoil(struct connection *connection)
+{
+	struct keep *keep = connection_kept(connection);
+	uint64_t signals;
+
+	keep_lock(keep, &signals);
+	if (keep->is_answered) {
+		keep->start = keep->given = keep->end;
+		keep->is_answered = false;
+	}
+	keep->is_overflowed = true;
+	keep_unlock(keep, &signals);
+}
+
+/* ---- what comes back ----------------------------------------------------------------------- */
+
+void keep_deliver(struct connection *connection, size_t size)
+{
+	struct keep *keep = connection_kept(connection);
+	uint64_t signals;
+
+	if (!size || keep->is_answered)
+		return;
+	keep_lock(keep, &signals);
+	keep->is_answered = keep->any_answer = true;
+	keep_unlock(keep, &signals);
+}
+
+bool keep_is_unanswered(const struct connection *connection)
+{
+	const struct keep *keep = connection_kept(connection);
+
+	return keep && !keep->is_answered;
+}
+
+/* ---- the loss ------------------------------------------------------------------------------- */
+
+static bool head_is(const struct keep *keep, const char *bytes, uint8_t length)
+{
+	return keep->head_length >= length && memcmp(keep->head, bytes, length) == 0;
+}
+
+void keep_describe(struct connection *connection, struct policy_loss *loss)
+{
+	struct keep *keep = connection_kept(connection);
+	uint64_t signals;
+
+	if (!keep || !(connection->attention & ATTENTION_KEPT))
+		return;
+	keep_lock(keep, &signals);
+	loss->is_session = (head_is(keep, "\x16\x03", 2) || head_is(keep, "SSH-", 4)) &&
+			   keep->any_answer;
+	loss->is_overflowed = keep->is_overflowed;
+	/* Between two exchanges nothing has to be sent again, only what comes next. */
+	loss->exchanges = keep->exchanges;
+	keep_unlock(keep, &signals);
+}
+
+/* What is skipped since its record's beginning is kept no more is lost, and counted. */
+static uint64_t one_way_rewind(struct connection *connection, struct keep *keep,
+			       const struct policy_transfer *transfer, uint64_t acknowledged)
+{
+	uint64_t has = keep->base + acknowledged < keep->given ? keep->base + acknowledged
+							       : keep->given;
+	uint64_t from = has > transfer->overlap_bytes ? has - transfer->overlap_bytes : 0;
+	uint64_t oldest = ring_oldest(keep);
+
+	if (from < oldest)
+		from = oldest;
+	if (record_begin(keep, transfer, oldest, &from))
+		return from;
+	from = record_next(keep, transfer, oldest);
+	if (from > has)
+		store_count(connection->record, COUNTER_lost_bytes, from - has);
+	return from;
+}
+
+void keep_rewind(struct connection *connection, uint64_t acknowledged,
+		 const struct policy_transfer *transfer)
+{
+	struct keep *keep = connection_kept(connection);
+	uint64_t signals, from;
+
+	keep_lock(keep, &signals);
+	from = keep->is_answered ? keep->end : keep->start;
+	if (transfer->replay == REPLAY_ONE_WAY)
+		from = one_way_rewind(connection, keep, transfer, acknowledged);
+	else if (keep->end > from)
+		keep->exchanges++;
+	if (keep->given > from)
+		store_count(connection->record, COUNTER_replayed_bytes, keep->given - from);
+	keep->given = keep->base = from;
+	if (keep->start > from)
+		keep->start = from;
+	keep_unlock(keep, &signals);
+}
+
+int keep_flush(struct connection *connection, int fd)
+{
+	struct keep *keep = connection_kept(connection);
+	int saved_errno = errno, error;
+	uint64_t signals;
+
+	keep_lock(keep, &signals);
+	error = flush(keep, fd);
+	keep_unlock(keep, &signals);
+	errno = saved_errno;
+	return error;
+}
+
+uint64_t keep_left(struct connection *connection, int fd)
+{
+	struct keep *keep = connection_kept(connection);
+	uint64_t acknowledged = 0, signals, left;
+
+	keep_lock(keep, &signals);
+	if (!tcp_bytes_acknowledged(fd, &acknowledged))
+		acknowledged = 0;
+	left = keep->end - keep->base;
+	left = left > acknowledged ? left - acknowledged : 0;
+	keep_unlock(keep, &signals);
+	return left;
+}

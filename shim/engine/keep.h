@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is kept of a connection for the day that it is lost: what its program sent, as
+ * far as the policy lets it be sent again, and what became of earlier losses.
+ *
+ * The bytes lie in a ring of `max_buffer` bytes, mapped when the connection is made.
+ * Offsets count all bytes that the program sent on the connection, over all of the
+ * TCP connections that it was given:
+ *
+ *	start <= given <= end,  end - start <= size of the ring
+ *
+ *   unanswered   start: of the exchange, that is of what was sent since the last
+ *                answer byte was delivered
+ *   one_way      start: from here all is kept; what the peer has acknowledged, and is
+ *                not within `overlap`, is let go when room is needed
+ *
+ * Each call here holds the entry's own lock, with signals blocked and over system
+ * calls that do not wait: async-signal-safe, and nothing can jump out of the middle.
+ */
+#ifndef HOLDFAST_ENGINE_KEEP_H
+#define HOLDFAST_ENGINE_KEEP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "connection.h"
+#include "policy/policy.h"
+
+#define KEEP_HEAD 4
+
+struct keep {
+	_Atomic uint32_t lock;
+	/* ---- losses: of every connection that had one ---- */
+	uint32_t rebuilds;      /* one after the other, without a byte that moved */
+	int64_t lost_at_ns;     /* the first of these, CLOCK_MONOTONIC */
+	uint64_t received_then; /* bytes received by the last of these */
+	uint32_t exchanges;     /* how often this exchange was sent again */
+	_Atomic int32_t error;  /* that the program is told if it cannot be rebuilt; 0: an end */
+	/* ---- what was sent ---- */
+	uint8_t *bytes; /* the ring; NULL: nothing is kept */
+	uint64_t size;
+	uint64_t start, given, end;
+	uint64_t base; /* where the present TCP connection begins */
+	_Atomic uint8_t is_answered;
+	bool any_answer;    /* an answer byte came at some time */
+	bool is_overflowed; /* something that should be in the ring is not */
+	uint8_t head_length;
+	uint8_t head[KEEP_HEAD]; /* what the program sent first: TLS and SSH are known by it */
+	/* ---- transfers that are tried again ---- */
+	uint32_t waits;
+	int64_t waiting_since_ns;
+	/* ---- silence ---- */
+	_Atomic int64_t heard_at_ns; /* the last byte, CLOCK_MONOTONIC_COARSE */
+	_Atomic uint8_t is_silent;   /* for longer than idle_timeout */
+};
+
+/* The connection's own; NULL: there is no memory. */
+struct keep *connection_keep(struct connection *connection);
+/* The same if there is one already. */
+struct keep *connection_kept(const struct connection *connection);
+
+/*
+ * The connection has been made, and its rule wants what is sent to be kept: from now
+ * on its transfers go through here (ATTENTION_KEPT). errno is kept.
+ */
+void keep_begin(struct connection *connection, int fd, const struct policy_settings *settings);
+/* It is closed, or another one takes its place. */
+void keep_end(struct connection *connection);
+
+/*
+ * Sends as much as the kernel takes at once, and keeps it. is_away: there is no
+ * connection at present; then one_way takes it into the ring. Bytes taken; -1 with
+ * EAGAIN: nothing for now, or an errno of sendmsg(2), without SIGPIPE.
+ */
+ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vector, int count,
+		  size_t skip, int flags, bool is_away);
+
+/* Something was sent that could not be looked at. */
+void keep_spoil(struct connection *connection);
+
+/* size bytes were delivered to the program. */
+void keep_deliver(struct connection *connection, size_t size);
+
+/* Whether what was sent is still without an answer. */
+bool keep_is_unanswered(const struct connection *connection);
+
+/* What the ring says to the decision. */
+void keep_describe(struct connection *connection, struct policy_loss *loss);
+
+/*
+ * The connection is lost, and will be made anew: chooses what has to be sent again.
+ * acknowledged: bytes of the present TCP connection that the peer's kernel has.
+ */
+void keep_rewind(struct connection *connection, uint64_t acknowledged,
+		 const struct policy_transfer *transfer);
+
+/* Hands the kernel what it has not got. 0, EAGAIN: not all of it, or an errno. */
+int keep_flush(struct connection *connection, int fd);
+
+/* Bytes that the program sent and the peer is not known to have. */
+uint64_t keep_left(struct connection *connection, int fd);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+#include "loss.h"
+
+#include <errno.h>
+
+#include "call.h"
+#include "engine.h"
+#include "keep.h"
+#include "operation.h"
+#include "pending.h"
+#include "policy/text.h"
+#include "shim/sys.h"
+#include "tcp.h"
+
+bool error_is_loss(int error)
+{
+	return error == ECONNRESET || error == EPIPE || error == ETIMEDOUT ||
+	       error == ECONNABORTED || error == EHOSTUNREACH || error == ENETUNREACH ||
+	       error == ENETDOWN || error == EHOSTDOWN || error == ENETRESET;
+}
+
+static const struct policy_settings *settings_of(const struct connection *connection)
+{
+	return policy_settings(engine.policy, connection->rule);
+}
+
+/* ---- what is known of it -------------------------------------------------------------- */
+
+static void loss_describe(struct connection *connection, int fd, struct policy_loss *loss)
+{
+	uint64_t sent = 1, received = 0;
+
+	connection_bytes(connection, &sent, &received);
+	*loss = (struct policy_loss){
+		.bytes_moved = sent + received + (uint64_t)socket_unread(fd),
+		.is_shared = connection->is_shared,
+		.is_half_closed = connection->is_half_closed,
+		.is_answered = socket_unread(fd) > 0,
+		.is_immovable = connection->record->endpoint.kind != ENDPOINT_TCP,
+	};
+	keep_describe(connection, loss);
+}
+
+/* A loss that follows on others without a byte that moved is one more of the same. */
+static void loss_count(const struct connection *connection, struct keep *keep,
+		       uint64_t acknowledged)
+{
+	uint64_t sent, received = 0;
+	bool moved = acknowledged > 0;
+
+	if (connection_bytes(connection, &sent, &received))
+		moved = moved || received != keep->received_then;
+	if (moved || !keep->rebuilds) {
+		keep->rebuilds = 0;
+		keep->lost_at_ns = clock_ns();
+	}
+	keep->received_then = received;
+}
+
+static void loss_decide(struct connection *connection, int fd, int error, const struct keep *keep,
+			struct operation_failure *failure)
+{
+	const struct policy_settings *settings = settings_of(connection);
+	struct policy_loss loss;
+	struct policy_situation situation = {
+		.operation = OPERATION_RECONNECT,
+		.error = error ? error : ECONNRESET,
+		.attempt = keep->rebuilds,
+		.elapsed_ns = (uint64_t)(clock_ns() - keep->lost_at_ns),
+		.random = random_draw(),
+		.loss = &loss,
+	};
+
+	loss_describe(connection, fd, &loss);
+	failure->error = situation.error;
+	failure->category = policy_classify(settings, AF_INET, situation.error);
+	failure->decision = settings->strategies[failure->category].decision;
+	situation.category = (uint8_t)failure->category;
+	failure->verdict = policy_decide(engine.policy, connection->rule, &situation);
+}
+
+static void loss_tell(struct connection *connection, const struct operation_failure *failure,
+		      uint64_t acknowledged)
+{
+	uint64_t sent = 0, received;
+	struct text text;
+	char detail[100];
+
+	connection_bytes(connection, &sent, &received);
+	text_begin(&text, detail, sizeof(detail));
+	text_add(&text, "written ");
+	text_add_integer(&text, sent);
+	text_add(&text, ", acknowledged ");
+	text_add_integer(&text, acknowledged);
+	text_add(&text, ", unanswered ");
+	text_add_integer(&text, connection_unanswered(connection));
+	operation_lost(connection, failure, detail);
+}
+
+/* ---- what is done about it ---------------------------------------------------------------- */
+
+/* Begins the operation by which it is made anew. False if that cannot be done. */
+static bool rebuild_begin(struct connection *connection, int fd, uint64_t delay_ns)
+{
+	struct endpoint_record *record = connection_record(connection);
+	uint32_t in_use = connection->slot->in_use;
+	struct sockaddr_storage peer;
+	struct call call = {
+		.connection = connection,
+		.settings = settings_of(connection),
+		.peer = (const struct sockaddr *)&peer,
+		.fd = fd,
+		.cookie = socket_cookie(fd),
+		.caller_limit_ns = INT64_MAX,
+		.previous_delay_ns = delay_ns,
+	};
+
+	if (in_use)
+		record = &engine.store.file->endpoints[in_use - 1];
+	call.length = endpoint_to_sockaddr(&record->endpoint, socket_family(fd), &peer);
+	return call.length && call.cookie && pending_rebuild(&call, delay_ns);
+}
+
+/* Bytes of the connection whose end is being told: before the socket forgets them. */
+static uint64_t acknowledged_find(int fd)
+{
+	uint64_t bytes = 0;
+
+	tcp_bytes_acknowledged(fd, &bytes);
+	return bytes;
+}
+
+static bool loss_rebuild(struct connection *connection, int fd, int error, struct keep *keep,
+			 const struct operation_failure *failure, uint64_t acknowledged)
+{
+	atomic_store(&keep->error, error);
+	if (connection->attention & ATTENTION_KEPT)
+		keep_rewind(connection, acknowledged, &settings_of(connection)->transfer);
+	if (!rebuild_begin(connection, fd, failure->verdict.delay_ns))
+		return false;
+	keep->rebuilds++;
+	return true;
+}
+
+/* error: 0 for an end. True if the connection is being made anew. */
+static bool loss_judge(struct connection *connection, int fd, int error, bool is_forced)
+{
+	struct keep *keep = connection_keep(connection);
+	uint64_t acknowledged = acknowledged_find(fd);
+	struct operation_failure failure;
+	bool again;
+
+	if (!keep)
+		return false;
+	loss_count(connection, keep, acknowledged);
+	loss_decide(connection, fd, error, keep, &failure);
+	again = failure.verdict.action == VERDICT_RETRY_NOW ||
+		failure.verdict.action == VERDICT_RETRY_AFTER;
+	if (is_forced && !again)
+		operation_rebuild_denied(connection, &failure);
+	else
+		loss_tell(connection, &failure, acknowledged);
+	return again && loss_rebuild(connection, fd, error, keep, &failure, acknowledged);
+}
+
+/* One thread is told of a loss first; with signals blocked, so that nothing jumps away with it. */
+static bool loss_claim(struct connection *connection, uint64_t *signals)
+{
+	uint8_t none = LOSS_NONE;
+
+	sys_signals_block(signals);
+	if (atomic_compare_exchange_strong(&connection->loss, &none, LOSS_BUSY))
+		return true;
+	sys_signals_restore(signals);
+	return false;
+}
+
+static void loss_settle(struct connection *connection, enum loss loss, const uint64_t *signals)
+{
+	atomic_store(&connection->loss, (uint8_t)loss);
+	sys_signals_restore(signals);
+}
+
+bool loss_serve(struct connection *connection, int fd, int error, bool is_alive)
+{
+	int saved_errno = errno;
+	uint64_t signals;
+	bool again;
+
+	if (!connection_owned(connection))
+		return false;
+	if (connection->attention & ATTENTION_CONNECT || connection->loss == LOSS_BUSY)
+		return true;
+	/* A connect that failed goes on saying so. */
+	if (connection->slot->state != SLOT_CONNECTED)
+		return false;
+	is_alive = is_alive || !error;
+	if ((!is_alive && !tcp_is_lost(fd)) || !loss_claim(connection, &signals)) {
+		errno = saved_errno;
+		return connection->loss == LOSS_BUSY;
+	}
+	/* Another thread has been through all of it meanwhile. */
+	again = connection->attention & ATTENTION_CONNECT || (!is_alive && !tcp_is_lost(fd)) ||
+		loss_judge(connection, fd, error, false);
+	loss_settle(connection, again ? LOSS_NONE : LOSS_TOLD, &signals);
+	errno = saved_errno;
+	return again;
+}
+
+void loss_force(struct connection *connection, int fd)
+{
+	uint32_t wanted = connection->slot->reconnect_wanted;
+	int saved_errno = errno;
+	uint64_t signals;
+
+	/* What was received is delivered first. */
+	if (!wanted || !connection_owned(connection) || connection->attention & ATTENTION_CONNECT ||
+	    !connection->is_stream || socket_unread(fd) || !tcp_is_connected(fd) ||
+	    !loss_claim(connection, &signals))
+		return;
+	if (atomic_compare_exchange_strong(&connection->slot->reconnect_wanted, &wanted, 0) &&
+	    wanted == connection->generation)
+		loss_judge(connection, fd, ECONNABORTED, true);
+	loss_settle(connection, LOSS_NONE, &signals);
+	errno = saved_errno;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections that are lost after they were made: telling a loss from an end, saying
+ * so in the store, and, where the policy lets them be, having them made anew.
+ *
+ * The connection is made anew by the machinery of pending connects (pending.h),
+ * whatever the mode of the socket: it is held, out of sight of every wait, until it
+ * is there and what has to be sent again has been. Async-signal-safe.
+ */
+#ifndef HOLDFAST_ENGINE_LOSS_H
+#define HOLDFAST_ENGINE_LOSS_H
+
+#include "connection.h"
+
+/* An errno that a transfer reports of a connection that is no more. */
+bool error_is_loss(int error);
+
+/*
+ * A transfer on fd said that the connection is lost: error, or 0 for the end of
+ * the stream where none is expected. is_alive: the kernel does not think so. True if it is being made anew, so that the
+ * call is to be made again; else the loss is the program's.
+ */
+bool loss_serve(struct connection *connection, int fd, int error, bool is_alive);
+
+/* A reader of the store wants it to be made anew (`holdfast reconnect`). */
+void loss_force(struct connection *connection, int fd);
+
+#endif

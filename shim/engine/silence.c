@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "silence.h"
+
+#include <errno.h>
+#include <poll.h>
+
+#include "engine.h"
+#include "keep.h"
+#include "pending_state.h"
+#include "shim/libc.h"
+#include "shim/sys.h"
+#include "tcp.h"
+
+static int64_t limit_of(const struct connection *connection)
+{
+	return (int64_t)policy_settings(engine.policy, connection->rule)->heartbeat.idle_timeout_ns;
+}
+
+/* ---- the deadline ---------------------------------------------------------------------- */
+
+static void deadline_set(struct connection *connection, int64_t at_ns)
+{
+	connection->pending->phase = PHASE_IDLE;
+	schedule_set(connection->pending, at_ns);
+}
+
+static void watched_change(int32_t by)
+{
+	atomic_fetch_add(&schedule_get()->pending, (uint32_t)by);
+}
+
+void silence_begin(struct connection *connection, const struct policy_heartbeat *heartbeat)
+{
+	struct keep *keep;
+	uint64_t signals;
+
+	if (heartbeat->idle_timeout_ns == DURATION_OFF || connection->attention & ATTENTION_IDLE ||
+	    !schedule_make() || !(keep = connection_keep(connection)) ||
+	    !connection_pending(connection))
+		return;
+	keep->heard_at_ns = clock_ns();
+	keep->is_silent = 0;
+	attention_set(connection, ATTENTION_IDLE);
+	watched_change(1);
+	/* Whoever serves its connect just now has the lock, and arms it at the end. */
+	if (connection->attention & ATTENTION_PENDING)
+		return;
+	schedule_lock(&signals);
+	deadline_set(connection, keep->heard_at_ns + limit_of(connection));
+	schedule_unlock(&signals);
+}
+
+void silence_end(struct connection *connection)
+{
+	uint64_t signals;
+
+	if (!(connection->attention & ATTENTION_IDLE))
+		return;
+	schedule_lock(&signals);
+	silence_pause(connection);
+	if (attention_clear(connection, ATTENTION_IDLE) & ATTENTION_IDLE)
+		watched_change(-1);
+	schedule_unlock(&signals);
+}
+
+void silence_pause(struct connection *connection)
+{
+	if (connection->attention & ATTENTION_IDLE && connection->pending->phase == PHASE_IDLE)
+		schedule_remove(connection->pending);
+}
+
+void silence_resume(struct connection *connection)
+{
+	if (!(connection->attention & ATTENTION_IDLE))
+		return;
+	silence_break(connection);
+	deadline_set(connection, connection_kept(connection)->heard_at_ns + limit_of(connection));
+}
+
+/* Reading ends, for every thread and every kind of wait; nothing is sent by that. */
+static void reading_end(const struct connection *connection, int fd)
+{
+	int saved_errno = errno;
+
+	connection_kept(connection)->is_silent = 1;
+	SYS(SYS_shutdown, fd, SHUT_RD);
+	errno = saved_errno;
+}
+
+void silence_serve(struct pending *pending)
+{
+	struct connection *connection = connection_behind(pending);
+	const struct keep *keep = connection_kept(connection);
+	int fd = connection->slot->fd;
+	int64_t at = keep->heard_at_ns + limit_of(connection);
+
+	if (!(connection->attention & ATTENTION_IDLE) ||
+	    connection->attention & ATTENTION_CONNECT || keep->is_silent)
+		return;
+	if (connection_of(fd) != connection)
+		fd = connection_fd_next(connection, -1);
+	if (fd < 0 || !tcp_is_connected(fd))
+		return;
+	if (at > clock_ns())
+		deadline_set(connection, at);
+	else
+		reading_end(connection, fd);
+}
+
+/* ---- reads ---------------------------------------------------------------------------------- */
+
+void silence_break(struct connection *connection)
+{
+	struct keep *keep = connection_kept(connection);
+
+	keep->heard_at_ns = clock_ns();
+	keep->is_silent = 0;
+}
+
+bool silence_told(struct connection *connection)
+{
+	return connection->attention & ATTENTION_IDLE &&
+	       atomic_exchange(&connection_kept(connection)->is_silent, 0);
+}
+
+void silence_wait(struct connection *connection, int fd, int64_t until_ns)
+{
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	int64_t end = clock_ns() + limit_of(connection);
+	int saved_errno = errno;
+	struct timespec timeout;
+	int64_t left;
+
+	/* The program's own patience ends first: the read itself keeps it. */
+	if (until_ns && until_ns <= end)
+		return;
+	left = end - clock_ns();
+	timeout = (struct timespec){ left / SECOND_NS, left % SECOND_NS };
+	/* A signal's consequences are the read's. */
+	if (until_ns && LIBC(ppoll)(&wait, 1, &timeout, NULL) == 0)
+		reading_end(connection, fd);
+	errno = saved_errno;
+}

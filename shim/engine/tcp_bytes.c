@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* The counters of struct tcp_info, which libc's own header does not have all of. */
+#include <errno.h>
+#include <linux/tcp.h>
+
+#include "shim/sys.h"
+#include "tcp.h"
+
+/* TCP_CLOSE, which only libc's header has. */
+#define CLOSED 7
+
+static bool info_get(int fd, struct tcp_info *info)
+{
+	socklen_t length = sizeof(*info);
+	int saved_errno = errno;
+	bool got = SYS(SYS_getsockopt, fd, 6 /* IPPROTO_TCP */, TCP_INFO, info, &length) == 0;
+
+	errno = saved_errno;
+	return got;
+}
+
+bool tcp_bytes_acknowledged(int fd, uint64_t *bytes)
+{
+	struct tcp_info info = { .tcpi_bytes_acked = 0 };
+	bool known = info_get(fd, &info);
+
+	*bytes = info.tcpi_bytes_acked ? info.tcpi_bytes_acked - 1 : 0;
+	return known;
+}
+
+bool tcp_is_lost(int fd)
+{
+	struct tcp_info info = { .tcpi_bytes_acked = 0 };
+
+	/* Of a socket that never was connected not even a SYN was acknowledged. */
+	return info_get(fd, &info) && info.tcpi_state == CLOSED && info.tcpi_bytes_acked;
+}
