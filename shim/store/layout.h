@@ -8,7 +8,8 @@
  *     lock                 flock()ed by whoever folds (exclusive) or sums up (shared)
  *     totals               struct totals_file: what finished processes left; replaced by rename
  *     events               struct event_file: one ring for all processes
- *     process/PID-NONCE    struct process_file: one per process, its writer's alone
+ *     process/PID-NONCE    struct process_file: one per process, its writer's alone but for
+ *                          reconnect_wanted
  *     policy/HASH          compiled policies
  *
  * Rules that keep readers safe without locks:
@@ -19,6 +20,8 @@
  *  - An event's ticket is zeroed first and written last.
  *  - A slot belongs to one endpoint for ever, so that an endpoint's bytes are the
  *    sum over its slots and nothing ever has to be moved.
+ *  - A reader writes nothing but a slot's reconnect_wanted, and there only a
+ *    generation that it has seen in that slot.
  */
 #ifndef HOLDFAST_STORE_LAYOUT_H
 #define HOLDFAST_STORE_LAYOUT_H
@@ -113,6 +116,10 @@ enum slot_state {
  * One managed connection.  Reused for later connections to the same endpoint;
  * generation counts them.  sent_bytes and received_bytes never go back: the
  * connection's own bytes are those since sent_base and received_base.
+ *
+ * A reader asks for the connection to be rebuilt by storing its generation in
+ * reconnect_wanted. in_use tells the record of the endpoint that it is connected
+ * to, where it was moved to another one of a pool; its bytes stay with its own.
  */
 struct connection_slot {
 	_Atomic uint64_t sent_bytes;
@@ -134,10 +141,8 @@ struct connection_slot {
 	_Atomic int64_t reconnect_latency_ns; /* of the last reconnect; 0: none */
 	_Atomic int32_t rule;                 /* index into the policy, -1: the defaults */
 	_Atomic uint32_t next_free;           /* writer's own: index + 1 of the next free slot */
-	_Atomic uint32_t
-		reconnect_wanted; /* the generation that a reader asks to be rebuilt; 0: none */
-	_Atomic uint32_t
-		in_use; /* index + 1 of the record of the endpoint that it is connected to; 0: its own */
+	_Atomic uint32_t reconnect_wanted;    /* generation to be rebuilt; 0: none */
+	_Atomic uint32_t in_use;              /* index + 1 of a record; 0: endpoint's */
 	uint32_t reserved[2];
 	_Atomic uint64_t answered_bytes; /* sent_bytes, when the last byte was received */
 };

@@ -108,8 +108,13 @@ uint32_t store_slot_take(struct store *store, uint32_t record)
 	slot->sent_base = atomic_load_explicit(&slot->sent_bytes, memory_order_relaxed);
 	slot->received_base = atomic_load_explicit(&slot->received_bytes, memory_order_relaxed);
 	slot->answered_bytes = slot->sent_base;
-	slot->reconnect_wanted = slot->in_use = 0;
-	atomic_fetch_add_explicit(&slot->generation, 1, memory_order_relaxed);
+	/*
+	 * Before the generation is raised: whoever has seen the new one asks for the
+	 * new connection, and that must not be wiped out with what was asked of the old.
+	 */
+	atomic_store_explicit(&slot->reconnect_wanted, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->in_use, 0, memory_order_relaxed);
+	atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
 	return index;
 }
 

@@ -66,7 +66,8 @@ uint32_t store_record(struct store *store, const struct endpoint *endpoint, uint
 
 /*
  * A slot of a record for a new connection: its generation is raised, its bytes
- * start from here. SLOT_NONE if there is none or no disk space for one.
+ * start from here, nobody has asked it to be rebuilt, and it is connected to no
+ * other endpoint than its own. SLOT_NONE if there is none or no disk space for one.
  */
 uint32_t store_slot_take(struct store *store, uint32_t record);
 /* Gives it back; the slot keeps showing its last connection until it is taken again. */
