@@ -23,6 +23,8 @@ struct options {
 struct connection {
 	char id[CONNECTION_ID_SIZE];
 	char endpoint[ENDPOINT_TEXT_SIZE];
+	char connected_to[ENDPOINT_TEXT_SIZE]; /* the same, unless it is_moved */
+	bool is_moved;
 	const struct process_identity *process;
 	const char *state;
 	enum reader_state process_state;
@@ -117,6 +119,7 @@ static void connection_describe(struct connection *connection, const struct read
 		.state = slot_states[slot->state],
 		.process_state = process->state,
 		.slot = slot,
+		.is_moved = !endpoint_equal(&from->endpoint, &from->connected_to),
 		.sent_bytes = beyond(slot->sent_bytes, slot->sent_base),
 		.received_bytes = beyond(slot->received_bytes, slot->received_base),
 		.uptime_ns = since(slot->connected_at_ns, end_ns),
@@ -126,6 +129,7 @@ static void connection_describe(struct connection *connection, const struct read
 	connection_id_format(process->identity.pid, process->identity.nonce, from->index,
 			     slot->generation, connection->id);
 	endpoint_format(&from->endpoint, connection->endpoint);
+	endpoint_format(&from->connected_to, connection->connected_to);
 }
 
 /* ---- for programs ------------------------------------------------------------- */
@@ -147,6 +151,8 @@ static cJSON *connection_json(const struct connection *connection)
 	cJSON_AddStringToObject(object, "id", connection->id);
 	json_add_bytes(object, "program", connection->process->program, PROGRAM_NAME_SIZE);
 	cJSON_AddStringToObject(object, "endpoint", connection->endpoint);
+	if (connection->is_moved)
+		cJSON_AddStringToObject(object, "connected_to", connection->connected_to);
 	cJSON_AddStringToObject(object, "state", connection->state);
 	cJSON_AddStringToObject(object, "process_state",
 				reader_state_name(connection->process_state));
@@ -182,7 +188,7 @@ static void connection_print(const struct connection *connection)
 	if (connection->process_state != READER_RUNNING)
 		printf(" (process %s)", reader_state_name(connection->process_state));
 	printf("%s\n", colour ? "\033[0m" : "");
-	printf("    %.76s\n", connection->endpoint);
+	printf("    %.76s\n", connection->connected_to);
 	printf("    attempts %" PRIu32 ", reconnects %" PRIu32 ", failures in a row %" PRIu32
 	       ", sent %s,\n",
 	       slot->attempts, slot->reconnects, slot->consecutive_failures,

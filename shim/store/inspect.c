@@ -163,6 +163,17 @@ bool process_slots_read(int fd, const struct process_file *head, uint32_t slots,
 	return true;
 }
 
+const struct endpoint *process_slot_endpoint(const struct process_file *head,
+					     const struct connection_slot *slot)
+{
+	uint32_t in_use = LOAD(slot->in_use), record = LOAD(slot->endpoint);
+
+	if (in_use && in_use <= ENDPOINTS_PER_PROCESS &&
+	    LOAD(head->endpoints[in_use - 1].state) == RECORD_READY)
+		record = in_use - 1;
+	return &head->endpoints[record].endpoint;
+}
+
 static void slot_add(const struct connection_slot *slot, uint32_t index, void *data)
 {
 	struct process_file *head = data;

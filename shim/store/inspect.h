@@ -57,6 +57,13 @@ bool process_slots_read(int fd, const struct process_file *head, uint32_t slots,
 				      void *data),
 			void *data);
 
+/*
+ * The endpoint that a slot is or was last connected to, in head: that of its
+ * in_use if this names a ready record, else that of its own, which must be ready.
+ */
+const struct endpoint *process_slot_endpoint(const struct process_file *head,
+					     const struct connection_slot *slot);
+
 /* Adds the slots' bytes to the records in memory. False with errno on a read error. */
 bool process_slots_add(int fd, struct process_file *head, uint32_t slots,
 		       struct connection_slot chunk[SLOTS_PER_CHUNK]);

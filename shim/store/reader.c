@@ -147,6 +147,7 @@ static void connection_visit(const struct connection_slot *slot, uint32_t index,
 	memcpy(&connection->slot, slot, sizeof(*slot));
 	connection->index = index;
 	connection->endpoint = record->endpoint;
+	connection->connected_to = *process_slot_endpoint(list->work->later, slot);
 }
 
 static enum reader_state state_of(const struct process_file *head, enum process_liveness liveness)

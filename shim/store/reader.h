@@ -25,7 +25,8 @@ enum reader_state {
 struct reader_connection {
 	struct connection_slot slot; /* a copy */
 	uint32_t index;
-	struct endpoint endpoint;
+	struct endpoint endpoint;     /* of its record */
+	struct endpoint connected_to; /* the same, unless it was moved to another one of a pool */
 };
 
 /* A process whose file has not been folded. */

@@ -245,6 +245,52 @@ static void connections_are_those_ever_used(void **state)
 	snapshot_free(&snapshot);
 }
 
+/* Index + 1 of a record, or anything at all in a file that nobody vouches for. */
+static void the_endpoint_in_use_is_believed_if_its_record_is_ready(void **state)
+{
+	static const struct {
+		uint32_t in_use;
+		uint16_t port;
+	} expected[] = {
+		{ 0, 9 },
+		{ 6, 10 },
+		{ 5, 9 }, /* its own */
+		{ 7, 9 }, /* claimed, not ready */
+		{ 8, 9 }, /* ready, but no operation that there is */
+		{ 9, 9 }, /* free */
+		{ ENDPOINTS_PER_PROCESS, 11 },
+		{ ENDPOINTS_PER_PROCESS + 1, 9 },
+		{ UINT32_MAX, 9 },
+	};
+	const uint32_t count = sizeof(expected) / sizeof(expected[0]);
+	struct test_store *store = *state;
+	struct process_file *file = process_new(8, 8);
+	struct snapshot snapshot;
+
+	record_fill(file, 4, 0, endpoint_tcp(0x0a000009, 9));
+	record_fill(file, 5, 0, endpoint_tcp(0x0a000009, 10));
+	record_fill(file, 6, 0, endpoint_tcp(0x0a000009, 12))->state = RECORD_CLAIMED;
+	record_fill(file, 7, STORE_OPERATIONS, endpoint_tcp(0x0a000009, 13));
+	record_fill(file, ENDPOINTS_PER_PROCESS - 1, 0, endpoint_tcp(0x0a000009, 11));
+	file->slots_used = count;
+	for (uint32_t i = 0; i < count; i++) {
+		file->slots[i].state = SLOT_CONNECTED;
+		file->slots[i].endpoint = 4;
+		file->slots[i].in_use = expected[i].in_use;
+	}
+	process_write(store, file);
+	free(file);
+	assert_true(snapshot_read(&snapshot, store->directory));
+	assert_int_equal(snapshot.processes[0].connection_count, count);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct reader_connection *connection = &snapshot.processes[0].connections[i];
+
+		assert_int_equal(connection->endpoint.port, 9);
+		assert_int_equal(connection->connected_to.port, expected[i].port);
+	}
+	snapshot_free(&snapshot);
+}
+
 static int setup(void **state)
 {
 	static struct test_store store;
@@ -270,6 +316,7 @@ int main(void)
 		STORE_TEST(a_folding_lock_is_waited_for_and_then_passed),
 		STORE_TEST(an_empty_directory_is_empty_statistics),
 		STORE_TEST(connections_are_those_ever_used),
+		STORE_TEST(the_endpoint_in_use_is_believed_if_its_record_is_ready),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
