@@ -36,15 +36,6 @@ struct connection {
 	uint64_t idle_ns;   /* since the state last changed */
 };
 
-static const char *const slot_states[] = {
-	[SLOT_FREE] = "free",
-	[SLOT_CONNECTING] = "connecting",
-	[SLOT_CONNECTED] = "connected",
-	[SLOT_RECONNECTING] = "reconnecting",
-	[SLOT_DISCONNECTED] = "disconnected",
-	[SLOT_FAILED] = "failed",
-};
-
 static bool options_parse(struct options *options, int argc, char *argv[])
 {
 	enum { OPTION_JSON = 256, OPTION_ALL, OPTION_STATE_DIR };
@@ -116,7 +107,7 @@ static void connection_describe(struct connection *connection, const struct read
 
 	*connection = (struct connection){
 		.process = &process->identity,
-		.state = slot_states[slot->state],
+		.state = slot_state_name(slot->state),
 		.process_state = process->state,
 		.slot = slot,
 		.is_moved = !endpoint_equal(&from->endpoint, &from->connected_to),

@@ -12,6 +12,7 @@ int explain_main(int argc, char *argv[]);
 int doctor_main(int argc, char *argv[]);
 int stats_main(int argc, char *argv[]);
 int connections_main(int argc, char *argv[]);
+int reconnect_main(int argc, char *argv[]);
 int events_main(int argc, char *argv[]);
 
 /*

@@ -41,6 +41,9 @@ static const struct subcommand {
 	  "  --all            ended ones too\n"
 	  "  --json           machine-readable\n"
 	  "  --state-dir D    where statistics are kept\n" },
+	{ "reconnect", reconnect_main, "Have connections dropped and rebuilt", "[OPTION]... ID...",
+	  "  --state-dir D    where statistics are kept\n"
+	  "  ID               a connection, as `holdfast connections` prints it\n" },
 	{ "events", events_main, "Show what happened, oldest first", "[OPTION]...",
 	  "  --follow         go on as events happen\n"
 	  "  --since D        only those of the last D, such as 5m\n"

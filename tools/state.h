@@ -9,7 +9,7 @@
 
 #include "shim/store/directory.h"
 #include "shim/store/endpoint.h"
-#include "shim/store/layout.h"
+#include "shim/store/reader.h"
 
 /* ---- the directory ------------------------------------------------------ */
 
@@ -55,6 +55,10 @@ const char *process_id_format(int32_t pid, uint32_t nonce, char text[PROCESS_ID_
 /* PID-NONCE.SLOT.GENERATION. */
 const char *connection_id_format(int32_t pid, uint32_t nonce, uint32_t slot, uint32_t generation,
 				 char text[CONNECTION_ID_SIZE]);
+/* Takes an ID exactly as connection_id_format() writes it; false for any other text. */
+bool connection_id_parse(const char *text, struct connection_id *id);
+/* "connected" and the like; state is at most SLOT_FAILED. */
+const char *slot_state_name(uint32_t state);
 
 /* ---- output --------------------------------------------------------------- */
 

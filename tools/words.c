@@ -2,6 +2,7 @@
 /* Numbers as words. */
 #include <inttypes.h>
 #include <netdb.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -127,4 +128,48 @@ const char *connection_id_format(int32_t pid, uint32_t nonce, uint32_t slot, uin
 	snprintf(text, CONNECTION_ID_SIZE, "%" PRId32 "-%08" PRIx32 ".%" PRIu32 ".%" PRIu32, pid,
 		 nonce, slot, generation);
 	return text;
+}
+
+/* A number and the character behind it. */
+static bool number_take(const char **at, int base, char end, uint32_t *number)
+{
+	char *rest;
+	unsigned long value = strtoul(*at, &rest, base);
+
+	if (*rest != end || value > UINT32_MAX)
+		return false;
+	*number = (uint32_t)value;
+	*at = rest + 1;
+	return true;
+}
+
+bool connection_id_parse(const char *text, struct connection_id *id)
+{
+	char canonical[CONNECTION_ID_SIZE];
+	const char *at = text;
+	uint32_t pid;
+
+	if (!number_take(&at, 10, '-', &pid) || !number_take(&at, 16, '.', &id->nonce) ||
+	    !number_take(&at, 10, '.', &id->slot) || !number_take(&at, 10, '\0', &id->generation) ||
+	    pid == 0 || pid > INT32_MAX || id->generation == 0)
+		return false;
+	id->pid = (int32_t)pid;
+	/* Signs, spaces, leading zeros and what else strtoul() lets pass. */
+	return !strcmp(
+		connection_id_format(id->pid, id->nonce, id->slot, id->generation, canonical),
+		text);
+}
+
+const char *slot_state_name(uint32_t state)
+{
+	static const char *const names[] = {
+		[SLOT_FREE] = "free",
+		[SLOT_CONNECTING] = "connecting",
+		[SLOT_CONNECTED] = "connected",
+		[SLOT_RECONNECTING] = "reconnecting",
+		[SLOT_DISCONNECTED] = "disconnected",
+		[SLOT_FAILED] = "failed",
+	};
+
+	return names[state];
 }

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "directory.h"
-#include "fold.h"
 #include "shim/sys.h"
 
 #define LOAD(word) atomic_load_explicit(&(word), memory_order_relaxed)
@@ -150,7 +149,7 @@ static void connection_visit(const struct connection_slot *slot, uint32_t index,
 	connection->connected_to = *process_slot_endpoint(list->work->later, slot);
 }
 
-static enum reader_state state_of(const struct process_file *head, enum process_liveness liveness)
+enum reader_state reader_state_of(const struct process_file *head, enum process_liveness liveness)
 {
 	switch (liveness) {
 	case PROCESS_ALIVE:
@@ -227,7 +226,7 @@ static enum file_fitness process_fill(struct snapshot_work *work, int fd, const 
 		return fitness;
 	process->identity = later->identity;
 	process->identity.program[PROGRAM_NAME_SIZE - 1] = '\0';
-	process->state = state_of(later, liveness);
+	process->state = reader_state_of(later, liveness);
 	process->updated_at_ns = LOAD(later->updated_at_ns);
 	process->ended_at_ns = LOAD(later->ended_at_ns);
 	process->events_lost = LOAD(later->events_lost);

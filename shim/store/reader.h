@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reader's side of the store, for the tool alone: allocates.  Needs no write
- * permission and creates nothing.  Not thread-safe.
+ * The reader's side of the store, for the tool alone: allocates.  Creates nothing
+ * and, but for reconnect_ask(), needs no write permission.  Not thread-safe.
  */
 #ifndef HOLDFAST_STORE_READER_H
 #define HOLDFAST_STORE_READER_H
@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fold.h"
 #include "inspect.h"
 #include "layout.h"
 
@@ -21,6 +22,9 @@ enum reader_state {
 	READER_VANISHED,
 	READER_UNKNOWN /* of another pid namespace */
 };
+
+/* head is consulted where the process itself could not be judged. */
+enum reader_state reader_state_of(const struct process_file *head, enum process_liveness liveness);
 
 struct reader_connection {
 	struct connection_slot slot; /* a copy */
@@ -61,6 +65,45 @@ struct snapshot {
  */
 bool snapshot_read(struct snapshot *snapshot, int directory);
 void snapshot_free(struct snapshot *snapshot);
+
+/* ---- asking for a reconnect --------------------------------------------------- */
+
+struct connection_id {
+	int32_t pid;
+	uint32_t nonce;
+	uint32_t slot;
+	uint32_t generation; /* 1 is the first */
+};
+
+enum reconnect_answer {
+	RECONNECT_ASKED,
+	RECONNECT_EARLY,         /* nothing is connected yet */
+	RECONNECT_ENDED,         /* disconnected or failed */
+	RECONNECT_CLOSED,        /* the slot has a later connection */
+	RECONNECT_NO_CONNECTION, /* the slot never had this one */
+	RECONNECT_PROCESS_GONE,
+	RECONNECT_NO_PROCESS,
+	RECONNECT_DAMAGED,
+	RECONNECT_UNREADABLE, /* errno says why */
+	RECONNECT_UNWRITABLE  /* errno says why */
+};
+
+/* What was found on the way to an answer; zero where it was not come to. */
+struct reconnect_found {
+	enum reader_state process; /* READER_UNKNOWN is asked as well */
+	uint32_t state;            /* enum slot_state */
+	uint32_t generation;       /* that the slot has now */
+	struct endpoint connected_to;
+};
+
+/*
+ * Asks the process to drop a connection and rebuild it at its next call on it, and
+ * does not wait for that: stores the generation in the slot's reconnect_wanted, and
+ * writes nothing else. Every answer but RECONNECT_ASKED leaves the file as it was.
+ * directory is the state directory, open for reading; the numbers of id are checked.
+ */
+enum reconnect_answer reconnect_ask(int directory, const struct connection_id *id,
+				    struct reconnect_found *found);
 
 /* ---- events ---------------------------------------------------------------- */
 

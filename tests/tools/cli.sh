@@ -18,7 +18,7 @@ usage=$OUT
 capture "$HOLDFAST" help
 is "$OUT" "$usage" "help prints the same"
 
-for name in run check explain stats connections events doctor; do
+for name in run check explain stats connections reconnect events doctor; do
 	like "$usage" "
   $name  " "$name is in the usage"
 	capture "$HOLDFAST" help "$name"
@@ -31,7 +31,7 @@ for name in run check explain stats connections events doctor; do
 	like "$ERR" "no-such-option" "$name names the unknown option"
 done
 
-for name in reconnect hold release watch analyze; do
+for name in hold release watch analyze; do
 	capture "$HOLDFAST" "$name"
 	like "$STATUS $ERR" "^64 .*unknown subcommand \"$name\"" "$name does not exist"
 done
