@@ -4,7 +4,7 @@
 # Which files `make test` runs; make test TESTS="tests/shim/x.sh build/tests/unit/test_y"
 UNIT_SRC    := $(wildcard tests/unit/test_*.c)
 UNIT_BIN    := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT_SRC))
-SHIM_TEST   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/shim/*.c tests/surroundings/*.c tests/waits/*.c))
+SHIM_TEST   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/shim/*.c tests/surroundings/*.c tests/waits/*.c tests/faults/*.c))
 FUZZ_SRC    := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_REPLAY := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZ_SRC))
 BENCH_BIN   := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(filter-out %/empty.c,$(wildcard tests/bench/*.c))) \
@@ -29,6 +29,9 @@ $(BUILD)/tests/surroundings/%: tests/surroundings/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -pthread
 $(BUILD)/tests/waits/%: tests/waits/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -pthread
+$(BUILD)/tests/faults/%: tests/faults/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@) $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -pthread
 
