@@ -24,17 +24,18 @@ struct call {
 	const struct sockaddr *peer;
 	socklen_t length;
 	int fd;
-	uint32_t ticket; /* of the operation */
-	int saved_errno; /* given back on success */
-	uint64_t cookie; /* of the socket, asked after the first failure */
-	bool said;       /* the line on the terminal */
-	bool graced;     /* the last try before the program walks on */
-	bool named;      /* name, index and walked are known */
-	bool immovable;  /* to another address: a duplicate shares the socket, or it is bound */
-	bool unfit;      /* moved there, the socket cannot go back: it needs another one */
-	bool impatient;  /* nobody may be kept waiting for a sibling's answer */
-	bool committed; /* its first attempt carries data, which the kernel has: it is the only one */
-	bool asking;    /* one is being waited for: the decision has to be made again */
+	uint32_t ticket;    /* of the operation */
+	int saved_errno;    /* given back on success */
+	uint64_t cookie;    /* of the socket, asked after the first failure */
+	bool said;          /* the line on the terminal */
+	bool graced : 1;    /* the last try before the program walks on */
+	bool named : 1;     /* name, index and walked are known */
+	bool immovable : 1; /* to another address: a duplicate shares the socket, or it is bound */
+	bool unfit : 1;     /* moved there, the socket cannot go back: it needs another one */
+	bool impatient : 1; /* nobody may be kept waiting for a sibling's answer */
+	bool committed : 1; /* its first attempt carries data, which the kernel has: it is the only one */
+	bool resent : 1;         /* a rebuild: the attempt that failed was given what was kept */
+	bool asking : 1;         /* one is being waited for: the decision has to be made again */
 	int64_t caller_limit_ns; /* CLOCK_MONOTONIC, by SO_SNDTIMEO; INT64_MAX: none */
 	uint64_t previous_delay_ns;
 	struct name name;        /* that the peer's address was looked up by */

@@ -6,6 +6,7 @@
 #include "call.h"
 #include "engine.h"
 #include "hosts.h"
+#include "keep.h"
 #include "operation.h"
 #include "shim/sys.h"
 #include "siblings.h"
@@ -47,6 +48,7 @@ uint64_t random_draw(void)
 void failure_decide(struct call *call, int error, struct operation_failure *failure)
 {
 	struct connection *connection = call->connection;
+	struct policy_loss loss = { .bytes_moved = 0 };
 	struct policy_situation situation = {
 		.operation = (uint8_t)connection->record->operation,
 		.error = error,
@@ -70,6 +72,10 @@ void failure_decide(struct call *call, int error, struct operation_failure *fail
 	/* Asked only where the answer can matter. */
 	if (call->named && failure->decision != DECISION_NONE)
 		situation.sibling = (uint8_t)siblings_ask(call, error, &situation.other_endpoint);
+	if (call->resent) {
+		keep_describe(connection, &loss);
+		situation.loss = &loss;
+	}
 	failure->verdict = policy_decide(engine.policy, connection->rule, &situation);
 }
 

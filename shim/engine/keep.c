@@ -137,13 +137,14 @@ void keep_begin(struct connection *connection, int fd, const struct policy_setti
 	struct keep *keep;
 
 	if (!replays || !connection->is_stream || connection->attention & ATTENTION_KEPT ||
-	    connection->record->endpoint.kind == ENDPOINT_UNIX)
+	    connection->record->endpoint.kind == ENDPOINT_UNIX || !schedule_make())
 		return;
 	keep = connection_keep(connection);
 	if (keep && ring_make(keep, transfer->max_buffer_bytes)) {
 		if (transfer->replay == REPLAY_ONE_WAY)
 			send_buffer_limit(fd, transfer);
 		attention_set(connection, ATTENTION_KEPT);
+		schedule_tend(1);
 	}
 	errno = saved_errno;
 }
@@ -153,7 +154,8 @@ void keep_end(struct connection *connection)
 	struct keep *keep = connection_kept(connection);
 	uint8_t *bytes;
 
-	attention_clear(connection, ATTENTION_KEPT);
+	if (attention_clear(connection, ATTENTION_KEPT) & ATTENTION_KEPT)
+		schedule_tend(-1);
 	if (!keep)
 		return;
 	bytes = keep->bytes;
@@ -427,6 +429,13 @@ void keep_rewind(struct connection *connection, uint64_t acknowledged,
 	if (keep->start > from)
 		keep->start = from;
 	keep_unlock(keep, &signals);
+}
+
+bool keep_is_given(const struct connection *connection)
+{
+	const struct keep *keep = connection_kept(connection);
+
+	return keep->given > keep->base;
 }
 
 int keep_flush(struct connection *connection, int fd)

@@ -97,6 +97,9 @@ void keep_describe(struct connection *connection, struct policy_loss *loss);
 void keep_rewind(struct connection *connection, uint64_t acknowledged,
 		 const struct policy_transfer *transfer);
 
+/* Whether the present TCP connection was given anything. */
+bool keep_is_given(const struct connection *connection);
+
 /* Hands the kernel what it has not got. 0, EAGAIN: not all of it, or an errno. */
 int keep_flush(struct connection *connection, int fd);
 

@@ -207,6 +207,29 @@ bool loss_serve(struct connection *connection, int fd, int error, bool is_alive)
 	return again;
 }
 
+bool loss_is_end(const struct connection *connection, int fd)
+{
+	const struct policy_transfer *transfer = &settings_of(connection)->transfer;
+
+	return connection->attention & ATTENTION_KEPT &&
+	       (transfer->replay == REPLAY_ONE_WAY || keep_is_unanswered(connection)) &&
+	       !tcp_is_connected_whole(fd);
+}
+
+enum loss_view loss_look(struct connection *connection, int fd)
+{
+	if ((connection->attention & (ATTENTION_KEPT | ATTENTION_CONNECT)) != ATTENTION_KEPT ||
+	    connection->loss == LOSS_TOLD)
+		return LOSS_SEEN;
+	if (socket_unread(fd))
+		return LOSS_EARLY;
+	if (!loss_is_end(connection, fd))
+		return LOSS_SEEN;
+	/* The errno stays where it is, for whoever is told in the end. */
+	return loss_serve(connection, fd, tcp_is_lost(fd) ? ECONNRESET : 0, false) ? LOSS_HIDDEN
+										   : LOSS_SEEN;
+}
+
 void loss_force(struct connection *connection, int fd)
 {
 	uint32_t wanted = connection->slot->reconnect_wanted;

@@ -22,6 +22,18 @@ bool error_is_loss(int error);
  */
 bool loss_serve(struct connection *connection, int fd, int error, bool is_alive);
 
+/* Whether the end of the stream is a loss: an answer is expected, or a peer for ever. */
+bool loss_is_end(const struct connection *connection, int fd);
+
+/*
+ * A wait tells that the connection is at an end, or failed. If it can be made anew
+ * that is begun here, and the program is told nothing: it would take what it reads
+ * then for the last. For the same reason the end is not told before all is read
+ * that came with it.
+ */
+enum loss_view { LOSS_SEEN, LOSS_EARLY, LOSS_HIDDEN };
+enum loss_view loss_look(struct connection *connection, int fd);
+
 /* A reader of the store wants it to be made anew (`holdfast reconnect`). */
 void loss_force(struct connection *connection, int fd);
 

@@ -23,7 +23,7 @@ static bool are_few_under_way(void)
 {
 	const struct schedule *s = schedule_get();
 
-	return atomic_load(&s->pending) - atomic_load(&s->held) <= A_FEW;
+	return atomic_load(&s->pending) - atomic_load(&s->held) - atomic_load(&s->tended) <= A_FEW;
 }
 
 static bool is_under_way(const struct connection *connection)

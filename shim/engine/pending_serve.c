@@ -98,16 +98,18 @@ static bool error_is_a_loss(const struct pending *pending, int error)
 static void rebuild_finish(struct pending *pending)
 {
 	struct connection *connection = connection_behind(pending);
-	int error = connection->attention & ATTENTION_KEPT
-			    ? keep_flush(connection, pending->call.fd)
-			    : 0;
+	struct call *call = &pending->call;
+	bool kept = connection->attention & ATTENTION_KEPT;
+	int error = kept ? keep_flush(connection, call->fd) : 0;
 
-	if (error == EAGAIN)
+	if (error == EAGAIN) {
 		held_until(pending, PHASE_REPLAYING, clock_ns() + TICK_NS);
-	else if (error)
+	} else if (error) {
+		call->resent = keep_is_given(connection);
 		attempt_failed(pending, error);
-	else
+	} else {
 		state_succeeded(pending);
+	}
 }
 
 void outcome_settle(struct pending *pending, int error)
@@ -210,6 +212,16 @@ void serve_unlock(const uint64_t *signals)
 		hold_say(left.connection, left.error, left.retries, left.until_ns);
 }
 
+/* The peer may have had some of what it was given, before the connection was lost again. */
+static void rebuild_rewind(struct call *call)
+{
+	uint64_t acknowledged = 0;
+
+	call->resent = false;
+	tcp_bytes_acknowledged(call->fd, &acknowledged);
+	keep_rewind(call->connection, acknowledged, &call->settings->transfer);
+}
+
 static void failure_serve(struct pending *pending)
 {
 	struct connection *connection = connection_behind(pending);
@@ -238,6 +250,8 @@ static void failure_serve(struct pending *pending)
 		state_failed(pending, &failure);
 		return;
 	}
+	if (call->resent)
+		rebuild_rewind(call);
 	call->previous_delay_ns = failure.verdict.delay_ns;
 	operation_retry(connection, &failure);
 	until = clock_ns() + (int64_t)failure.verdict.delay_ns;

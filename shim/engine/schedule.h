@@ -46,8 +46,9 @@ struct schedule {
 	_Atomic uint32_t pending; /* connects whose outcome the program has not been told */
 	_Atomic uint32_t held;    /* those of them that are between two attempts */
 	_Atomic uint32_t used;    /* something was held at some time */
-	_Atomic uint32_t lures;   /* held ones that are in their sets nevertheless */
-	_Atomic int64_t next_ns;  /* the earliest deadline, CLOCK_MONOTONIC; 0: none */
+	_Atomic uint32_t tended; /* counted in pending: connected ones that waits have to look at */
+	_Atomic uint32_t lures;  /* held ones that are in their sets nevertheless */
+	_Atomic int64_t next_ns; /* the earliest deadline, CLOCK_MONOTONIC; 0: none */
 	uint32_t count;
 	struct leader leaders[ENDPOINTS_PER_PROCESS];
 	struct due heap[SCHEDULE_ROOM];
@@ -62,6 +63,13 @@ bool schedule_make(void);
 static inline struct schedule *schedule_get(void)
 {
 	return atomic_load_explicit(&schedule, memory_order_acquire);
+}
+
+/* A connection that waits have to look at has come, or gone. */
+static inline void schedule_tend(int32_t by)
+{
+	atomic_fetch_add(&schedule_get()->tended, (uint32_t)by);
+	atomic_fetch_add(&schedule_get()->pending, (uint32_t)by);
 }
 
 /* The gate of everything that pending connects cost. */

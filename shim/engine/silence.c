@@ -24,11 +24,6 @@ static void deadline_set(struct connection *connection, int64_t at_ns)
 	schedule_set(connection->pending, at_ns);
 }
 
-static void watched_change(int32_t by)
-{
-	atomic_fetch_add(&schedule_get()->pending, (uint32_t)by);
-}
-
 void silence_begin(struct connection *connection, const struct policy_heartbeat *heartbeat)
 {
 	struct keep *keep;
@@ -41,7 +36,7 @@ void silence_begin(struct connection *connection, const struct policy_heartbeat 
 	keep->heard_at_ns = clock_ns();
 	keep->is_silent = 0;
 	attention_set(connection, ATTENTION_IDLE);
-	watched_change(1);
+	schedule_tend(1);
 	/* Whoever serves its connect just now has the lock, and arms it at the end. */
 	if (connection->attention & ATTENTION_PENDING)
 		return;
@@ -59,7 +54,7 @@ void silence_end(struct connection *connection)
 	schedule_lock(&signals);
 	silence_pause(connection);
 	if (attention_clear(connection, ATTENTION_IDLE) & ATTENTION_IDLE)
-		watched_change(-1);
+		schedule_tend(-1);
 	schedule_unlock(&signals);
 }
 

@@ -142,17 +142,6 @@ static bool pending_settle(struct connection *connection, int fd, int flags, ssi
 
 /* ---- losses ------------------------------------------------------------------------------ */
 
-/* The end of the stream where the policy expects an answer, or a peer for ever. */
-static bool end_is_loss(const struct connection *connection, int fd)
-{
-	const struct policy_transfer *transfer = &policy_settings(engine.policy, connection->rule)
-							  ->transfer;
-
-	return connection->attention & ATTENTION_KEPT &&
-	       (transfer->replay == REPLAY_ONE_WAY || keep_is_unanswered(connection)) &&
-	       !tcp_is_connected_whole(fd);
-}
-
 /* True if the call is to be made again, on a connection that is made anew. */
 static bool loss_settle(struct connection *connection, int fd, bool sends, ssize_t *result)
 {
@@ -173,7 +162,7 @@ static bool loss_settle(struct connection *connection, int fd, bool sends, ssize
 	/* Another thread has just left it, to make it anew. */
 	if (error == ENOTCONN)
 		return connection->attention & ATTENTION_CONNECT || connection->loss == LOSS_BUSY;
-	if (error ? !error_is_loss(error) : sends || !end_is_loss(connection, fd))
+	if (error ? !error_is_loss(error) : sends || !loss_is_end(connection, fd))
 		return false;
 	return loss_serve(connection, fd, error, false);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "connection.h"
+#include "loss.h"
 #include "operation.h"
 #include "patience.h"
 #include "pending.h"
@@ -60,12 +61,45 @@ static bool event_correct(int set, struct epoll_event *event)
 	return true;
 }
 
+#define END_EVENTS (EPOLLERR | EPOLLHUP | EPOLLRDHUP)
+
+static bool is_kept(int fd)
+{
+	const struct connection *connection = connection_of(fd);
+
+	return connection && connection->attention & ATTENTION_KEPT;
+}
+
+/* False if the program is not to see it. */
+static bool end_correct(int set, struct epoll_event *event)
+{
+	int fd = event->events & END_EVENTS && schedule_get()->tended
+			 ? watch_find(set, event->data.u64, true, is_kept)
+			 : -1;
+	struct connection *connection = fd < 0 ? NULL : connection_of(fd);
+
+	switch (connection ? loss_look(connection, fd) : LOSS_SEEN) {
+	case LOSS_HIDDEN:
+		return false;
+	case LOSS_EARLY:
+		if (event->events & EPOLLIN)
+			event->events &= ~(uint32_t)END_EVENTS;
+		return true;
+	case LOSS_SEEN:
+	default:
+		return true;
+	}
+}
+
 static int events_correct(const struct epoll_call *call, int count)
 {
 	int kept = 0;
 
 	for (int i = 0; i < count; i++) {
 		struct epoll_event event = call->events[i];
+
+		if (!end_correct(call->set, &event))
+			continue;
 
 		if (event.events & (EPOLLERR | EPOLLHUP) ? pending_event(call->set, &event)
 							 : event_correct(call->set, &event))

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "connection.h"
+#include "loss.h"
 #include "operation.h"
 #include "patience.h"
 #include "pending.h"
@@ -53,6 +54,8 @@ static int poll_without_held(struct pollfd *fds, nfds_t count, const struct time
 /* What the kernel says of a connect that failed and was not asked about yet. */
 #define FAILED_EVENTS (POLLIN | POLLRDNORM | POLLRDHUP | POLLOUT | POLLWRNORM)
 
+#define END_EVENTS (POLLERR | POLLHUP | POLLRDHUP)
+
 static short events_failed(const struct connection *connection, short events)
 {
 	short told = connection->attention & ATTENTION_LEFT ? POLLOUT | POLLWRNORM : FAILED_EVENTS;
@@ -83,6 +86,19 @@ static short events_correct(struct connection *connection, const struct pollfd *
 	}
 }
 
+static short end_correct(struct connection *connection, const struct pollfd *fd)
+{
+	switch (loss_look(connection, fd->fd)) {
+	case LOSS_HIDDEN:
+		return 0;
+	case LOSS_EARLY:
+		return fd->revents & POLLIN ? (short)(fd->revents & ~END_EVENTS) : fd->revents;
+	case LOSS_SEEN:
+	default:
+		return fd->revents;
+	}
+}
+
 static int poll_correct(struct pollfd *fds, nfds_t count)
 {
 	int ready = 0;
@@ -96,6 +112,8 @@ static int poll_correct(struct pollfd *fds, nfds_t count)
 		if (connection && connection_is_pending(connection) &&
 		    !(fds[i].revents & POLLNVAL) && pending_is_current(connection, fds[i].fd))
 			fds[i].revents = events_correct(connection, &fds[i]);
+		else if (connection && fds[i].revents & END_EVENTS)
+			fds[i].revents = end_correct(connection, &fds[i]);
 		else if (!connection && fd_kind(fds[i].fd) & FD_SET_OF_FDS &&
 			 !set_is_ready(fds[i].fd))
 			fds[i].revents = 0;
