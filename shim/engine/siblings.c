@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "siblings.h"
 
+#include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stddef.h>
-#include <string.h>
 
 #include "asks.h"
 #include "engine.h"
+#include "move.h"
 #include "operation.h"
 #include "pending.h"
 #include "probe.h"
-#include "shim/sys.h"
-#include "tcp.h"
 
 void siblings_begin(struct call *call)
 {
@@ -42,24 +39,6 @@ static uint32_t bits_all(const struct call *call)
 static uint32_t bits_ahead(const struct call *call)
 {
 	return bits_all(call) & ~(call->walked | 1u << call->index);
-}
-
-static socklen_t sockaddr_make(struct sockaddr_storage *storage, const struct name_address *address,
-			       in_port_t port, bool mapped)
-{
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = port };
-	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = port };
-
-	memset(storage, 0, sizeof(*storage));
-	if (address->is_ipv6 || mapped) {
-		memcpy(&v6.sin6_addr, address->bytes, 16);
-		v6.sin6_scope_id = address->scope_id;
-		memcpy(storage, &v6, sizeof(v6));
-		return sizeof(v6);
-	}
-	memcpy(&v4.sin_addr, address->bytes + 12, 4);
-	memcpy(storage, &v4, sizeof(v4));
-	return sizeof(v4);
 }
 
 /* What was learned is remembered. True if it is up. */
@@ -162,127 +141,7 @@ enum policy_sibling siblings_ask(struct call *call, int error, bool *behind)
 
 /* ---- taking over --------------------------------------------------------------------- */
 
-/* Options that a program may have set before connect(); a table, since the kernel has no
- * way to copy a socket. */
-static const struct {
-	int level;
-	int name;
-	bool halved; /* the kernel doubles what it is given */
-} options[] = {
-	{ SOL_SOCKET, SO_KEEPALIVE, false },      { SOL_SOCKET, SO_LINGER, false },
-	{ SOL_SOCKET, SO_OOBINLINE, false },      { SOL_SOCKET, SO_PRIORITY, false },
-	{ SOL_SOCKET, SO_RCVBUF, true },          { SOL_SOCKET, SO_SNDBUF, true },
-	{ SOL_SOCKET, SO_RCVLOWAT, false },       { SOL_SOCKET, SO_RCVTIMEO, false },
-	{ SOL_SOCKET, SO_SNDTIMEO, false },       { SOL_SOCKET, SO_REUSEADDR, false },
-	{ SOL_SOCKET, SO_REUSEPORT, false },      { SOL_SOCKET, SO_MARK, false },
-	{ SOL_SOCKET, SO_BINDTODEVICE, false },   { IPPROTO_TCP, TCP_NODELAY, false },
-	{ IPPROTO_TCP, TCP_MAXSEG, false },       { IPPROTO_TCP, TCP_KEEPIDLE, false },
-	{ IPPROTO_TCP, TCP_KEEPINTVL, false },    { IPPROTO_TCP, TCP_KEEPCNT, false },
-	{ IPPROTO_TCP, TCP_SYNCNT, false },       { IPPROTO_TCP, TCP_CONGESTION, false },
-	{ IPPROTO_TCP, TCP_USER_TIMEOUT, false },
-};
-
-static void option_copy(int from, int to, unsigned int index)
-{
-	union {
-		int number;
-		char bytes[64];
-	} was, now;
-	socklen_t length = sizeof(was), fresh_length = sizeof(now);
-
-	if (SYS(SYS_getsockopt, from, options[index].level, options[index].name, &was, &length) < 0)
-		return;
-	/* Only what differs: setting a buffer's size switches its tuning off. */
-	if (SYS(SYS_getsockopt, to, options[index].level, options[index].name, &now,
-		&fresh_length) == 0 &&
-	    length == fresh_length && memcmp(&was, &now, length) == 0)
-		return;
-	if (options[index].halved)
-		was.number /= 2;
-	SYS(SYS_setsockopt, to, options[index].level, options[index].name, &was, length);
-}
-
-/*
- * Did the program bind it?  getsockname() goes on naming the port of the last
- * attempt, even after the socket was left; but the kernel lets it be bound again
- * only if that port was its own choice.
- */
-static bool socket_is_bound(int fd)
-{
-	struct sockaddr_in6 own = { 0 }, nowhere = { 0 };
-	socklen_t length = sizeof(own);
-	size_t address = offsetof(struct sockaddr_in, sin_addr), size = sizeof(struct in_addr);
-
-	if (SYS(SYS_getsockname, fd, &own, &length) < 0)
-		return true;
-	if (own.sin6_family == AF_INET6) {
-		address = offsetof(struct sockaddr_in6, sin6_addr);
-		size = sizeof(struct in6_addr);
-	}
-	if (memcmp((char *)&own + address, (char *)&nowhere + address, size) != 0)
-		return true;
-	own.sin6_port = 0;
-	return SYS(SYS_bind, fd, &own, length) < 0;
-}
-
-/*
- * A new socket under the old number: the one place where a socket loses its
- * identity, for where the kernel cannot connect the old one.  Not for one that a
- * duplicate shares, nor one that the program bound. False if it cannot be done.
- */
-static bool socket_replace(struct call *call, int family)
-{
-	int flags, fd_flags, fresh;
-	uint64_t signals;
-	bool done = false;
-
-	tcp_reset(call->fd);
-	if (call->connection->fds != 1 || socket_is_bound(call->fd))
-		return false;
-	sys_signals_block(&signals);
-	fresh = (int)SYS(SYS_socket, family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fresh >= 0) {
-		for (unsigned int i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-			option_copy(call->fd, fresh, i);
-		flags = sys_fcntl(call->fd, F_GETFL, 0);
-		fd_flags = sys_fcntl(call->fd, F_GETFD, 0);
-		sys_fcntl(fresh, F_SETFL, flags);
-		done = SYS(SYS_dup3, fresh, call->fd, fd_flags & FD_CLOEXEC ? O_CLOEXEC : 0) >= 0;
-		sys_close(fresh);
-	}
-	if (done)
-		call->connection->cookie = call->cookie = socket_cookie(call->fd);
-	sys_signals_restore(&signals);
-	return done;
-}
-
-static bool is_mapped(const struct sockaddr *peer)
-{
-	struct sockaddr_in6 v6;
-
-	if (peer->sa_family != AF_INET6)
-		return false;
-	memcpy(&v6, peer, sizeof(v6));
-	return IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr);
-}
-
-static bool socket_is_v6_only(int fd)
-{
-	int only = 1;
-	socklen_t length = sizeof(only);
-
-	return SYS(SYS_getsockopt, fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &length) < 0 || only;
-}
-
-/* Where the fd has to go, and whether it can go there as it is. */
-struct move {
-	struct sockaddr_storage peer;
-	socklen_t length;
-	bool mapped;   /* an IPv4 address, in the form that an IPv6 socket takes */
-	bool replaced; /* it needs another socket */
-};
-
-static bool move_plan(const struct call *call, struct move *move)
+static bool sibling_plan(const struct call *call, struct move *move)
 {
 	struct name_address addresses[NAME_ADDRESSES];
 	const struct name_address *address = &addresses[call->other];
@@ -290,11 +149,13 @@ static bool move_plan(const struct call *call, struct move *move)
 
 	if (!name_addresses(&call->name, addresses))
 		return false;
-	move->mapped = on_v6 && !address->is_ipv6 && !socket_is_v6_only(call->fd);
-	/* Native IPv6 never connects on a socket that has tried a mapped address. */
-	move->replaced = (is_mapped(call->peer) && address->is_ipv6) ||
-			 (!move->mapped && address->is_ipv6 != on_v6);
-	move->length = sockaddr_make(&move->peer, address, call_port(call), move->mapped);
+	move_plan(
+		move, address, call_port(call),
+		(struct move_from){
+			.is_v6 = on_v6,
+			.takes_mapped = on_v6 && !address->is_ipv6 && !socket_is_v6_only(call->fd),
+			.tried_mapped = sockaddr_is_mapped(call->peer),
+		});
 	return true;
 }
 
@@ -302,10 +163,10 @@ bool siblings_move(struct call *call, struct sockaddr_storage *peer, socklen_t *
 {
 	struct move move;
 
-	if (!move_plan(call, &move) ||
+	if (!sibling_plan(call, &move) ||
 	    (move.replaced && !socket_replace(call, move.peer.ss_family)))
 		return false;
-	call->unfit = move.replaced || (move.mapped && !is_mapped(call->peer));
+	call->unfit = move.replaced || (move.mapped && !sockaddr_is_mapped(call->peer));
 	*peer = move.peer;
 	*length = move.length;
 	return true;
