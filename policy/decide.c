@@ -194,14 +194,30 @@ struct policy_verdict policy_decide(const struct policy *policy, int rule,
 	return verdict;
 }
 
+/* What an attempt that is cut short is judged by. */
+static const struct policy_strategy *timeout_strategy(const struct policy_settings *settings)
+{
+	return &settings->strategies[policy_classify(settings, AF_INET, ETIMEDOUT)];
+}
+
 /* Whether an attempt that was cut short would be followed by another. */
 static bool another_attempt_is_left(const struct policy_settings *settings, uint32_t attempt)
 {
-	enum policy_category category = policy_classify(settings, AF_INET, ETIMEDOUT);
-	const struct policy_strategy *strategy = &settings->strategies[category];
+	const struct policy_strategy *strategy = timeout_strategy(settings);
 
 	return strategy->decision != DECISION_NONE &&
 	       (strategy->max_retries == RETRIES_UNLIMITED || attempt <= strategy->max_retries);
+}
+
+/* Of one that is not the first. */
+static uint64_t later_bound(const struct policy_settings *settings, bool is_cut,
+			    uint64_t elapsed_ns)
+{
+	uint64_t left = remaining(settings->connect.deadline_ns, elapsed_ns);
+
+	if (left < LAST_ATTEMPT_NS)
+		left = LAST_ATTEMPT_NS;
+	return is_cut ? least(settings->connect.attempt_timeout_ns, left) : left;
 }
 
 uint64_t policy_attempt_bound(const struct policy_settings *settings, uint32_t attempt,
@@ -209,12 +225,21 @@ uint64_t policy_attempt_bound(const struct policy_settings *settings, uint32_t a
 {
 	const struct policy_connect *connect = &settings->connect;
 	bool is_cut = another_attempt_is_left(settings, attempt);
-	uint64_t timeout = is_cut ? connect->attempt_timeout_ns : DURATION_OFF;
-	uint64_t left = remaining(connect->deadline_ns, elapsed_ns);
 
 	if (attempt <= 1)
-		return connect->first_attempt_bounded ? timeout : DURATION_OFF;
-	if (left < LAST_ATTEMPT_NS)
-		left = LAST_ATTEMPT_NS;
-	return least(timeout, left);
+		return is_cut && connect->first_attempt_bounded ? connect->attempt_timeout_ns
+								: DURATION_OFF;
+	return later_bound(settings, is_cut, elapsed_ns);
+}
+
+uint64_t policy_pool_bound(const struct policy_settings *settings,
+			   const struct policy_situation *situation, bool is_first)
+{
+	bool is_cut = situation->other_endpoint
+			      ? timeout_strategy(settings)->decision != DECISION_NONE
+			      : another_attempt_is_left(settings, situation->attempt);
+
+	if (is_first)
+		return is_cut ? settings->connect.attempt_timeout_ns : DURATION_OFF;
+	return later_bound(settings, is_cut, situation->elapsed_ns);
 }

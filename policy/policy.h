@@ -334,7 +334,7 @@ struct policy_situation {
 	bool budget_empty;
 	bool other_endpoint; /* another endpoint of the destination is left in this round */
 	int error;           /* errno or getaddrinfo code, never 0 */
-	/* Attempts made so far, over a name: rounds; 0: a connection was lost, see loss. */
+	/* Attempts made so far, over a name or a pool: rounds; 0: a connection was lost, see loss. */
 	uint32_t attempt;
 	uint64_t previous_delay_ns;     /* 0 before the first retry */
 	uint64_t elapsed_ns;            /* since the operation began */
@@ -395,6 +395,14 @@ uint64_t policy_backoff(const struct policy_strategy *strategy, uint32_t n,
  */
 uint64_t policy_attempt_bound(const struct policy_settings *settings, uint32_t attempt,
 			      uint64_t elapsed_ns);
+
+/*
+ * The same for an attempt at an endpoint of a pool: of the situation count the round as
+ * attempt, the time, and whether another endpoint is left. The first attempt of all
+ * is bounded whoever chose attempt_timeout: a rule that names a pool is chosen, too.
+ */
+uint64_t policy_pool_bound(const struct policy_settings *settings,
+			   const struct policy_situation *situation, bool is_first);
 
 /* ---- overrides --------------------------------------------------------------- */
 

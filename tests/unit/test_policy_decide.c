@@ -297,6 +297,89 @@ static void test_only_attempt(void **state)
 	assert_int_equal(policy_attempt_bound(&settings, 1, 0), 1 * S);
 }
 
+/* A pool: the limits and the delays count rounds, and nothing is waited for within one. */
+static void test_rounds(void **state)
+{
+	static const enum policy_action_taken expected[3][3] = {
+		{ NEXT, NEXT, AFTER },
+		{ NEXT, NEXT, AFTER },
+		{ NEXT, NEXT, GIVE_UP },
+	};
+	struct policy policy = base_policy();
+
+	policy.defaults.strategies[CATEGORY_NETWORK].max_retries = 2;
+	for (uint32_t i = 0; i < 9; i++) {
+		struct policy_situation situation = {
+			.category = CATEGORY_NETWORK,
+			.other_endpoint = i % 3 < 2,
+			.error = 111,
+			.attempt = i / 3 + 1,
+			.elapsed_ns = i * S,
+		};
+		struct policy_verdict verdict = policy_decide(&policy, RULE_NONE, &situation);
+
+		assert_row(i, verdict.action, expected[i / 3][i % 3]);
+		assert_row(i, verdict.delay_ns, verdict.action == AFTER ? (i / 3 + 1) * S : 0);
+		assert_row(i, verdict.cause, verdict.action == GIVE_UP ? CAUSE_LIMIT : CAUSE_NONE);
+	}
+}
+
+struct pool_bound {
+	uint64_t attempt_timeout, deadline;
+	uint32_t max_retries;
+	bool is_first, other_endpoint;
+	uint32_t round;
+	uint64_t elapsed, expected;
+};
+
+static const struct pool_bound pool_bounds[] = {
+	/* The first: whoever chose attempt_timeout, never by the deadline. */
+	{ 30 * S, 5 * M, 5, true, true, 1, 0, 30 * S },
+	{ 30 * S, 1 * S, 5, true, true, 1, 0, 30 * S },
+	{ 30 * S, 5 * M, 0, true, true, 1, 0, 30 * S },
+	{ DURATION_OFF, 5 * M, 5, true, true, 1, 0, DURATION_OFF },
+	/* A pool of one. */
+	{ 30 * S, 5 * M, 5, true, false, 1, 0, 30 * S },
+	{ 30 * S, 5 * M, 0, true, false, 1, 0, DURATION_OFF },
+	/* Later ones: as long as another endpoint or another round is left. */
+	{ 30 * S, 5 * M, 0, false, true, 1, 30 * S, 30 * S },
+	{ 30 * S, 5 * M, 0, false, false, 1, 30 * S, 270 * S },
+	{ 30 * S, 5 * M, 1, false, false, 1, 30 * S, 30 * S },
+	{ 30 * S, 5 * M, 1, false, true, 2, 60 * S, 30 * S },
+	{ 30 * S, 5 * M, 1, false, false, 2, 60 * S, 4 * M },
+	{ 30 * S, DURATION_OFF, 1, false, false, 2, 60 * S, DURATION_OFF },
+	/* By what is left, with a round trip at the deadline. */
+	{ 30 * S, 5 * M, 5, false, true, 1, 290 * S, 10 * S },
+	{ 30 * S, 5 * M, 5, false, true, 1, 400 * S, 250 * MS },
+	{ DURATION_OFF, 5 * M, 5, false, true, 2, 4 * M, 1 * M },
+};
+
+static void test_pool_bound(void **state)
+{
+	for (size_t i = 0; i < COUNT(pool_bounds); i++) {
+		const struct pool_bound *b = &pool_bounds[i];
+		const struct policy_situation situation = {
+			.other_endpoint = b->other_endpoint,
+			.attempt = b->round,
+			.elapsed_ns = b->elapsed,
+		};
+		struct policy_settings settings = {
+			.connect = {
+				.attempt_timeout_ns = b->attempt_timeout,
+				.deadline_ns = b->deadline,
+			},
+		};
+
+		settings.strategies[CATEGORY_NETWORK].decision = DECISION_BACKOFF;
+		settings.strategies[CATEGORY_NETWORK].max_retries = b->max_retries;
+		assert_row(i, policy_pool_bound(&settings, &situation, b->is_first), b->expected);
+		/* A timeout that is not retried is the program's: nothing is cut short for it. */
+		settings.strategies[CATEGORY_NETWORK].decision = DECISION_NONE;
+		if (b->is_first)
+			assert_true(policy_pool_bound(&settings, &situation, true) == DURATION_OFF);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,6 +388,8 @@ int main(void)
 		cmocka_unit_test(test_rule),
 		cmocka_unit_test(test_attempt_bound),
 		cmocka_unit_test(test_only_attempt),
+		cmocka_unit_test(test_rounds),
+		cmocka_unit_test(test_pool_bound),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
