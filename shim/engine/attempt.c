@@ -92,8 +92,7 @@ int attempt_make(struct call *call, uint64_t bound_ns)
 int attempt_at(struct call *call, const struct sockaddr *peer, socklen_t length)
 {
 	struct connection *connection = call->connection;
-	uint64_t bound = policy_attempt_bound(call->settings, connection->attempts,
-					      (uint64_t)call_elapsed(call));
+	uint64_t bound = call_attempt_bound(call);
 	int error;
 
 	if (peer->sa_family == AF_UNIX)

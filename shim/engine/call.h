@@ -18,10 +18,22 @@ struct first_send {
 	ssize_t result; /* out, of the first attempt */
 };
 
+/* Where a call is in its pool. Order and rounds are pools.c's own. */
+struct pool_walk {
+	uint32_t start;  /* where the pool's order begins for this call */
+	uint32_t step;   /* from one endpoint to the next; 0: the listed order, but for the start */
+	uint32_t taken;  /* endpoints that this round has gone through, the current one included */
+	uint32_t round;  /* 1 is the first */
+	uint32_t record; /* of the current endpoint */
+	uint16_t pool;   /* of the policy */
+	uint8_t family;  /* of the address that the program gave */
+	uint8_t replace; /* enum pool_replace */
+};
+
 struct call {
 	struct connection *connection;
 	const struct policy_settings *settings;
-	const struct sockaddr *peer;
+	const struct sockaddr *peer; /* pooled: the endpoint's, in memory of the call's own */
 	socklen_t length;
 	int fd;
 	uint32_t ticket;    /* of the operation */
@@ -38,11 +50,17 @@ struct call {
 	bool asking : 1;         /* one is being waited for: the decision has to be made again */
 	int64_t caller_limit_ns; /* CLOCK_MONOTONIC, by SO_SNDTIMEO; INT64_MAX: none */
 	uint64_t previous_delay_ns;
-	struct name name;        /* that the peer's address was looked up by */
-	uint32_t index;          /* of the address */
-	uint32_t walked;         /* bits of the addresses that the program tried before this one */
 	struct first_send *send; /* NULL: connect() */
-	uint32_t other;          /* an address that answers and was walked past */
+	union {
+		struct {                  /* named: */
+			struct name name; /* that the peer's address was looked up by */
+			uint32_t index;   /* of the address */
+			uint32_t walked;  /* bits of those that the program tried before it */
+			uint32_t other;   /* an address that answers and was walked past */
+		};
+		struct pool_walk pool;
+	};
+	bool pooled; /* the destination is a pool's; such a call is not named */
 };
 
 struct operation_failure;
@@ -53,6 +71,12 @@ struct operation_failure;
 uint64_t random_draw(void);
 
 int64_t call_elapsed(const struct call *call);
+
+/* How long the attempt that is made now may take, as policy_attempt_bound(). */
+uint64_t call_attempt_bound(const struct call *call);
+
+/* What the terminal is told of the limit. */
+uint32_t call_retries(const struct call *call, enum policy_category category);
 
 /* Of the peer, in network byte order; 0 for AF_UNIX. */
 uint16_t call_port(const struct call *call);

@@ -9,6 +9,7 @@
 #include "hold.h"
 #include "operation.h"
 #include "pending.h"
+#include "pools.h"
 #include "shim/libc.h"
 #include "shim/sys.h"
 #include "siblings.h"
@@ -37,18 +38,25 @@ static int call_end(const struct call *call, int error)
 	return error ? -1 : 0;
 }
 
+/* A rule that names a pool is chosen, and has somewhere else to go. */
+static bool first_is_bounded(const struct call *call)
+{
+	return call->settings->connect.first_attempt_bounded || call->pooled;
+}
+
 /* What attempt_again() or a wait said that ends the call without being a failure. */
 static bool outcome_is_final(struct call *call, int error)
 {
 	if (error && error != EINTR && error != EINPROGRESS && error != EALREADY)
 		return false;
 	call->connection->reported = !error;
+	if (!error && call->pooled)
+		pool_connected(call);
 	if (!error)
 		connection_made(call->connection, call->fd);
 	if (!error)
 		operation_succeed(call->connection, call->ticket);
-	else if (pending_begin(call) && call->settings->connect.first_attempt_bounded &&
-		 fd_is_nonblocking(call->fd))
+	else if (pending_begin(call) && first_is_bounded(call) && fd_is_nonblocking(call->fd))
 		pending_bound(call->connection);
 	if (!error && call->named)
 		name_walk_end(&call->name);
@@ -67,6 +75,26 @@ static void failure_pass_on(struct call *call, int error)
 	operation_fail(call->connection, call->ticket, &failure);
 }
 
+/* Another thread has closed the socket. */
+static bool call_is_left(const struct call *call)
+{
+	if (call_is_current(call))
+		return false;
+	operation_abandon(call->connection, call->ticket);
+	return true;
+}
+
+/* The pool's next endpoint, at once. False if none is left in this round. */
+static bool endpoint_next(struct call *call, const struct operation_failure *failure, int *error)
+{
+	if (!pool_next(call))
+		return false;
+	operation_retry(call->connection, failure);
+	operation_attempt(call->connection);
+	*error = attempt_again(call);
+	return true;
+}
+
 /* One failed attempt: waits and makes the next. True when the call is at its end, with *error. */
 static bool failure_serve(struct call *call, int *error)
 {
@@ -76,8 +104,11 @@ static bool failure_serve(struct call *call, int *error)
 
 	operation_attempt_failed(call->connection, *error);
 	failure_decide(call, *error, &failure);
+	if (call->pooled && call_is_left(call))
+		return true;
 	if (failure.verdict.action == VERDICT_NEXT_ENDPOINT) {
-		if (siblings_take_over(call, error))
+		if (call->pooled ? endpoint_next(call, &failure, error)
+				 : siblings_take_over(call, error))
 			return outcome_is_final(call, *error);
 		call->immovable = true;
 		failure_decide(call, *error, &failure);
@@ -94,12 +125,12 @@ static bool failure_serve(struct call *call, int *error)
 	}
 	call->previous_delay_ns = failure.verdict.delay_ns;
 	operation_retry(call->connection, &failure);
-	retries = call->settings->strategies[failure.category].max_retries;
+	retries = call_retries(call, failure.category);
 	interrupted = hold(call->connection, &failure, retries, &call->said) == EINTR;
-	if (!call_is_current(call)) {
-		operation_abandon(call->connection, call->ticket);
+	if (call_is_left(call))
 		return true;
-	}
+	if (call->pooled)
+		pool_round(call);
 	operation_attempt(call->connection);
 	*error = interrupted ? attempt_begin(call) : attempt_again(call);
 	if (outcome_is_final(call, *error))
@@ -200,6 +231,7 @@ static int connect_held(struct connection *connection, int fd)
 static int connect_again(struct connection *connection, int fd, const struct sockaddr *peer,
 			 socklen_t length)
 {
+	enum outlook outlook;
 	int result, error;
 
 	pending_run();
@@ -208,6 +240,17 @@ static int connect_again(struct connection *connection, int fd, const struct soc
 			return -1;
 		if (connection->attention & ATTENTION_FAILED)
 			return connect_tell(connection, fd);
+		/* The kernel would begin one to the address that the program believes in, should
+		 * another thread just be leaving the attempt. */
+		if (pool_is_named(connection->rule) && !fd_may_block(fd)) {
+			outlook = pending_look(connection, fd, 0);
+			if (outlook == OUTLOOK_HELD || outlook == OUTLOOK_FAILED)
+				continue;
+			if (outlook == OUTLOOK_UNDER_WAY) {
+				errno = EALREADY;
+				return -1;
+			}
+		}
 		result = LIBC(connect)(fd, peer, length);
 		error = result < 0 ? errno : 0;
 		connection->reported = !error;
@@ -263,27 +306,62 @@ static int attempt_first(struct call *call, uint64_t bound_ns)
 	return LIBC(connect)(call->fd, call->peer, call->length) < 0 ? errno : 0;
 }
 
+/* Where it goes: to the pool that the rule names, if the socket can reach an endpoint of it. */
+static bool target_choose(struct target *target, struct call *call, struct sockaddr_in6 *endpoint)
+{
+	if (!target_find(target, call->fd, call->peer, call->length))
+		return false;
+	if (target->pool < 0 || !endpoint || !pool_begin(call, target->pool, endpoint))
+		return target_record(target, call->peer, call->length);
+	target->record = call->pool.record;
+	/* Data that the kernel had taken could go to no other endpoint: it follows. */
+	call->send = NULL;
+	return true;
+}
+
+/* The socket is made ready for its endpoint; if it cannot be it goes where the program said. */
+static void pool_enter(struct call *call, const struct sockaddr *own, socklen_t length)
+{
+	if (pool_start(call))
+		return;
+	call->pooled = false;
+	call->peer = own;
+	call->length = length;
+}
+
+/*
+ * Asks one that is believed to be connected. Most likely it says EISCONN, or the success that
+ * only the program's wait has told so far: then *error is the answer, and there is no
+ * operation. Else the entry was stale, and this was the first attempt.
+ */
+static bool connect_asks(const struct call *call, struct connection *before, int *error)
+{
+	*error = LIBC(connect)(call->fd, call->peer, call->length) < 0 ? errno : 0;
+	if (*error == EISCONN || *error == EALREADY || (!*error && !before->reported)) {
+		before->reported = 1;
+		return true;
+	}
+	/* Of the connection that was there: it was lost before it was asked about. */
+	return *error == ECONNRESET || *error == EPIPE || *error == ECONNABORTED;
+}
+
 static int connect_managed(struct call *call, struct connection *before)
 {
+	const struct sockaddr *own = call->peer;
+	socklen_t length = call->length;
+	struct sockaddr_in6 endpoint;
 	uint64_t bound = DURATION_OFF;
 	bool connected = before && before->is_stream && !call->send && !operation_ticket(before) &&
 			 (before->slot->state == SLOT_CONNECTED || before->loss);
 	struct target target;
 	int error = 0;
 
-	/* Most likely EISCONN, or the success that only the program's wait has told so far: no
-	 * operation. Else the entry was stale. */
-	if (connected) {
-		error = LIBC(connect)(call->fd, call->peer, call->length) < 0 ? errno : 0;
-		if (error == EISCONN || error == EALREADY || (!error && !before->reported)) {
-			before->reported = 1;
-			return call_end(call, error);
-		}
-		/* Of the connection that was there: it was lost before it was asked about. */
-		if (error == ECONNRESET || error == EPIPE || error == ECONNABORTED)
-			return call_end(call, error);
-	}
-	if (!target_find(&target, call->fd, call->peer, call->length)) {
+	/* The address that the program gave is not to be tried where it stands for a pool. */
+	if (connected && engine.policy->pool_count && socket_is_fresh(call->fd))
+		connected = false;
+	if (connected && connect_asks(call, before, &error))
+		return call_end(call, error);
+	if (!target_choose(&target, call, connected ? NULL : &endpoint)) {
 		if (!connected)
 			fd_dissolved(call->fd);
 		return call_end(call, connected ? error : attempt_first(call, DURATION_OFF));
@@ -294,14 +372,16 @@ static int connect_managed(struct call *call, struct connection *before)
 	call->connection->is_stream = target.is_stream;
 	call->settings = policy_settings(engine.policy, target.rule);
 	call->ticket = operation_begin(call->connection);
-	if (target.is_stream && names_known())
+	if (call->pooled)
+		pool_enter(call, own, length);
+	else if (target.is_stream && names_known())
 		siblings_begin(call);
 	/* Published first: another thread's wait may be the one that sees it fail. */
-	if (fd_kind(call->fd) & FD_NONBLOCKING)
+	if (fd_kind(call->fd) & FD_NONBLOCKING || (call->pooled && fd_is_nonblocking(call->fd)))
 		pending_begin(call);
-	else if (call->settings->connect.first_attempt_bounded && target.is_stream) {
+	else if (first_is_bounded(call) && target.is_stream) {
 		call->caller_limit_ns = caller_limit(call->connection, call->fd);
-		bound = policy_attempt_bound(call->settings, 1, 0);
+		bound = call_attempt_bound(call);
 	}
 	if (!connected)
 		error = attempt_first(call, bound);
@@ -311,6 +391,8 @@ static int connect_managed(struct call *call, struct connection *before)
 	}
 	if (__builtin_expect(error == 0, 1)) {
 		call->connection->reported = 1;
+		if (call->pooled)
+			pool_connected(call);
 		connection_made(call->connection, call->fd);
 		pending_connected(call->connection, call->fd);
 		operation_succeed(call->connection, call->ticket);

@@ -286,18 +286,36 @@ static void fd_kind_set(int fd, unsigned int kind)
 			      memory_order_relaxed);
 }
 
+/* The next higher number that stands for the socket of fd, which has this cookie; -1: none. */
+static int duplicate_next(int fd, uint64_t cookie, int other)
+{
+	for (other++; other < FD_CHUNKS * FDS_PER_CHUNK; other++) {
+		if (!fd_chunk(other))
+			other += FDS_PER_CHUNK - 1;
+		else if (other != fd && fd_kind(other) & FD_SHARED &&
+			 socket_cookie(other) == cookie)
+			return other;
+	}
+	return -1;
+}
+
+bool fd_is_shared(int fd)
+{
+	const struct connection *connection = connection_of(fd);
+
+	if (connection && connection->fds > 1)
+		return true;
+	return fd_kind(fd) & FD_SHARED && duplicate_next(fd, socket_cookie(fd), -1) >= 0;
+}
+
 /* Duplicates that were made before connect(): the same socket under another number. */
 static void connection_share(struct connection *connection, int fd)
 {
 	uint64_t cookie = socket_cookie(fd);
+	int other = -1;
 
-	for (int other = 0; other < FD_CHUNKS * FDS_PER_CHUNK; other++) {
-		if (!fd_chunk(other)) {
-			other += FDS_PER_CHUNK - 1;
-			continue;
-		}
-		if (other == fd || !(fd_kind(other) & FD_SHARED) || connection_of(other) ||
-		    socket_cookie(other) != cookie)
+	while ((other = duplicate_next(fd, cookie, other)) >= 0) {
+		if (connection_of(other))
 			continue;
 		atomic_fetch_add_explicit(&connection->fds, 1, memory_order_relaxed);
 		fd_exchange(other, connection);
@@ -359,6 +377,14 @@ void fd_mode(int fd, bool nonblocking)
 	if (kind)
 		fd_kind_set(fd, (kind & ~(unsigned int)FD_NONBLOCKING) |
 					(nonblocking ? FD_NONBLOCKING : 0));
+}
+
+void fd_tried_mapped(int fd, bool tried)
+{
+	unsigned int kind = fd_kind(fd) & ~(unsigned int)FD_TRIED_MAPPED;
+
+	if (fd_chunk(fd))
+		fd_kind_set(fd, kind | (tried ? FD_TRIED_MAPPED : 0));
 }
 
 void fd_dissolved(int fd)

@@ -56,7 +56,9 @@ enum fd_kind {
 	/* As we saw it set; through a duplicate it can be set unseen. */
 	FD_NONBLOCKING = 1u << 2,
 	FD_SET_OF_FDS = 1u << 3, /* of epoll_create() */
-	FD_SHARED = 1u << 4      /* another number may stand for the same socket */
+	FD_SHARED = 1u << 4,     /* another number may stand for the same socket */
+	FD_TRIED_MAPPED = 1u
+			  << 5 /* v4-mapped, for a pool: it never connects to native IPv6 again */
 };
 
 struct connection {
@@ -182,6 +184,9 @@ bool connection_owned(const struct connection *connection);
 /* socket() and the like returned fd: whatever was known of the number is stale. */
 void fd_opened(int fd, unsigned int kind);
 unsigned int fd_kind(int fd);
+/* Whether another number stands for the same socket: for slow paths. */
+bool fd_is_shared(int fd);
+void fd_tried_mapped(int fd, bool tried);
 /* O_NONBLOCK was set or cleared. */
 void fd_mode(int fd, bool nonblocking);
 /* fd is about to be closed; with its last fd the connection ends. Its number may be a set's. */

@@ -8,6 +8,7 @@
 #include "hosts.h"
 #include "keep.h"
 #include "operation.h"
+#include "pools.h"
 #include "shim/sys.h"
 #include "siblings.h"
 #include "tcp.h"
@@ -17,6 +18,24 @@ int64_t call_elapsed(const struct call *call)
 	int64_t elapsed = clock_ns() - call->connection->began_ns;
 
 	return elapsed > 0 ? elapsed : 0;
+}
+
+uint64_t call_attempt_bound(const struct call *call)
+{
+	uint32_t attempts = call->connection->attempts;
+	struct policy_situation situation = { .elapsed_ns = (uint64_t)call_elapsed(call) };
+
+	if (!call->pooled)
+		return policy_attempt_bound(call->settings, attempts, situation.elapsed_ns);
+	situation.attempt = call->pool.round;
+	situation.other_endpoint = pool_is_left(call);
+	return policy_pool_bound(call->settings, &situation, attempts <= 1);
+}
+
+uint32_t call_retries(const struct call *call, enum policy_category category)
+{
+	/* Those of a pool are rounds, and attempts are counted. */
+	return call->pooled ? RETRIES_UNLIMITED : call->settings->strategies[category].max_retries;
 }
 
 uint16_t call_port(const struct call *call)
@@ -59,11 +78,15 @@ void failure_decide(struct call *call, int error, struct operation_failure *fail
 	};
 
 	failure->error = error;
+	failure->at = call->pooled ? &engine.store.file->endpoints[call->pool.record] : NULL;
 	failure->category = policy_classify(call->settings, call->peer->sa_family, error);
 	failure->decision = call->settings->strategies[failure->category].decision;
 	situation.category = (uint8_t)failure->category;
-	if (!call->named && connection->is_stream && connection->attempts == 1 &&
-	    !operation_is_rebuild(connection) && failure->decision != DECISION_NONE) {
+	if (call->pooled) {
+		situation.attempt = call->pool.round;
+		situation.other_endpoint = pool_is_left(call);
+	} else if (!call->named && connection->is_stream && connection->attempts == 1 &&
+		   !operation_is_rebuild(connection) && failure->decision != DECISION_NONE) {
 		struct name_address address;
 
 		if (name_address_from(&address, call->peer, call->length) && hosts_learn(&address))
@@ -84,6 +107,8 @@ void failure_end(struct call *call, const struct operation_failure *failure)
 {
 	if (call->named && failure->verdict.action == VERDICT_GIVE_UP)
 		name_walk_spend(&call->name);
+	if (call->pooled)
+		pool_end(call);
 	operation_fail(call->connection, call->ticket, failure);
 }
 

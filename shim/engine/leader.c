@@ -13,7 +13,10 @@
 /* NULL where different endpoints share a record. */
 static struct leader *leader_of(const struct pending *pending)
 {
-	size_t index = (size_t)(pending->call.connection->record - engine.store.file->endpoints);
+	const struct call *call = &pending->call;
+	size_t index = call->pooled
+			       ? call->pool.record
+			       : (size_t)(call->connection->record - engine.store.file->endpoints);
 
 	return index < STORE_OPERATIONS || index >= ENDPOINTS_PER_PROCESS
 		       ? NULL

@@ -121,6 +121,9 @@ static void event_add_detail(struct connection *connection, enum store_event_kin
 		event.cause = failure->verdict.cause;
 		event.delay_ns = failure->verdict.delay_ns;
 	}
+	/* An attempt is told of where it was made, what all came to of the operation's endpoint. */
+	if (failure && failure->at && kind == EVENT_CONNECT_RETRY)
+		event.endpoint = failure->at->endpoint;
 	memcpy(event.rule, rule, strnlen(rule, sizeof(event.rule) - 1));
 	memcpy(event.detail, detail, strnlen(detail, sizeof(event.detail) - 1));
 	store_event_add(&engine.store, &event);
@@ -148,12 +151,17 @@ static enum store_event_kind event_kind(const struct connection *connection, enu
 	return (enum store_event_kind)kinds[connection->record->operation][outcome];
 }
 
-static void line_open(struct line *line, const struct connection *connection, const char *what)
+static void line_open_at(struct line *line, const struct endpoint_record *record, const char *what)
 {
 	line_begin(line);
-	line_add_endpoint(line, &connection->record->endpoint);
+	line_add_endpoint(line, &record->endpoint);
 	line_add(line, ": ");
 	line_add(line, what);
+}
+
+static void line_open(struct line *line, const struct connection *connection, const char *what)
+{
+	line_open_at(line, connection->record, what);
 }
 
 static void line_attempt(struct line *line, const struct connection *connection)
@@ -190,7 +198,7 @@ void operation_retry(struct connection *connection, const struct operation_failu
 
 	event_add(connection, event_kind(connection, OUTCOME_RETRY), LEVEL_WARNING, failure);
 	if (log_wanted(LOG_INFO)) {
-		line_open(&line, connection, "");
+		line_open_at(&line, failure->at ? failure->at : connection->record, "");
 		line_add_error(&line, failure->error);
 		line_attempt(&line, connection);
 		line_add(&line, ", next in ");

@@ -31,6 +31,7 @@ struct operation_failure {
 	enum policy_category category;
 	enum policy_decision decision;
 	struct policy_verdict verdict;
+	const struct endpoint_record *at; /* where it was made; NULL: at the operation's own */
 };
 
 void operation_attempt_failed(struct connection *connection, int error);

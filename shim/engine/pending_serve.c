@@ -7,6 +7,7 @@
 #include "keep.h"
 #include "leader.h"
 #include "pending_state.h"
+#include "pools.h"
 #include "shim/sys.h"
 #include "siblings.h"
 #include "silence.h"
@@ -35,10 +36,8 @@ static void held_until(struct pending *pending, enum pending_phase phase, int64_
 
 void serve_under_way(struct pending *pending)
 {
-	struct connection *connection = connection_behind(pending);
-	struct call *call = &pending->call;
-	uint64_t bound = policy_attempt_bound(call->settings, connection->attempts,
-					      (uint64_t)call_elapsed(call));
+	const struct call *call = &pending->call;
+	uint64_t bound = call_attempt_bound(call);
 
 	pending->phase = PHASE_UNDER_WAY;
 	if (operation_is_rebuild(connection)) {
@@ -134,8 +133,7 @@ void outcome_settle(struct pending *pending, int error)
 	}
 }
 
-/* Begins one at the program's own address or at a sibling's. */
-static void attempt_start(struct pending *pending, const struct sockaddr *peer, socklen_t length)
+static int attempt_try(struct pending *pending, const struct sockaddr *peer, socklen_t length)
 {
 	int error;
 
@@ -144,9 +142,13 @@ static void attempt_start(struct pending *pending, const struct sockaddr *peer, 
 		tcp_reset(pending->call.fd);
 	error = connect_start(pending->call.fd, peer, length);
 	/* On this machine the answer has come by the time that connect() returns. */
-	if (error == EINPROGRESS)
-		error = outcome_find(pending);
-	outcome_settle(pending, error);
+	return error == EINPROGRESS ? outcome_find(pending) : error;
+}
+
+/* Begins one at the program's own address or at a sibling's. */
+static void attempt_start(struct pending *pending, const struct sockaddr *peer, socklen_t length)
+{
+	outcome_settle(pending, attempt_try(pending, peer, length));
 }
 
 static void attempt_next(struct pending *pending)
@@ -182,6 +184,39 @@ static bool attempt_elsewhere(struct pending *pending)
 	operation_retry_at_once(connection_behind(pending));
 	attempt_start(pending, (const struct sockaddr *)&peer, length);
 	return true;
+}
+
+/*
+ * The attempt goes on to the endpoints of the pool that are left, until one is under way
+ * or connected: in a loop, since they can be many. False if none is, *failure is the last's.
+ */
+static bool endpoint_next(struct pending *pending, struct operation_failure *failure)
+{
+	struct connection *connection = connection_behind(pending);
+	struct call *call = &pending->call;
+	int error;
+
+	state_hide(pending);
+	while (failure->verdict.action == VERDICT_NEXT_ENDPOINT && pool_next(call)) {
+		operation_retry(connection, failure);
+		if (leader_follow(pending, &error)) {
+			held_until(pending, PHASE_FOLLOWING, 0);
+			return true;
+		}
+		if (!error) {
+			operation_attempt(connection);
+			error = attempt_try(pending, call->peer, call->length);
+			if (!error || error == EINPROGRESS || error_is_a_loss(pending, error)) {
+				outcome_settle(pending, error);
+				return true;
+			}
+			operation_attempt_failed(connection, error);
+			leader_report(pending, error);
+		}
+		pending->error = error;
+		failure_decide(call, error, failure);
+	}
+	return false;
 }
 
 /* What a terminal is to be told: written after the lock has been given back. */
@@ -236,7 +271,7 @@ static void failure_serve(struct pending *pending)
 		return;
 	}
 	if (failure.verdict.action == VERDICT_NEXT_ENDPOINT) {
-		if (attempt_elsewhere(pending))
+		if (call->pooled ? endpoint_next(pending, &failure) : attempt_elsewhere(pending))
 			return;
 		call->immovable = true;
 		failure_decide(call, pending->error, &failure);
@@ -245,6 +280,9 @@ static void failure_serve(struct pending *pending)
 	if (call->committed)
 		failure.verdict = (struct policy_verdict){ .action = VERDICT_PASS_ON,
 							   .cause = CAUSE_UNSAFE };
+	/* The socket may get replaced, whatever follows. */
+	if (call->pooled)
+		state_hide(pending);
 	if (failure.verdict.action == VERDICT_PASS_ON ||
 	    failure.verdict.action == VERDICT_GIVE_UP) {
 		state_failed(pending, &failure);
@@ -254,8 +292,10 @@ static void failure_serve(struct pending *pending)
 		rebuild_rewind(call);
 	call->previous_delay_ns = failure.verdict.delay_ns;
 	operation_retry(connection, &failure);
+	if (call->pooled)
+		pool_round(call);
 	until = clock_ns() + (int64_t)failure.verdict.delay_ns;
-	notice_leave(pending, call->settings->strategies[failure.category].max_retries, until);
+	notice_leave(pending, call_retries(call, failure.category), until);
 	held_until(pending, PHASE_WAITING, until);
 }
 

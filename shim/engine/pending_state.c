@@ -9,6 +9,7 @@
 #include "keep.h"
 #include "leader.h"
 #include "patience.h"
+#include "pools.h"
 #include "shim/sys.h"
 #include "silence.h"
 #include "tended.h"
@@ -219,6 +220,8 @@ void state_succeeded(struct pending *pending)
 		store_count(connection->record, COUNTER_failovers, 1);
 	if (!operation_is_rebuild(connection))
 		connection_made(connection, pending->call.fd);
+	if (pending->call.pooled)
+		pool_connected(&pending->call);
 	operation_succeed(connection, pending->call.ticket);
 	name_connected(connection);
 	silence_resume(connection);
@@ -246,6 +249,8 @@ void state_lost(struct pending *pending, int error)
 
 	leader_report(pending, 0);
 	pending_detach(pending);
+	if (pending->call.pooled)
+		pool_connected(&pending->call);
 	operation_succeed(connection, pending->call.ticket);
 	connection->error = error;
 	state_show(pending, ATTENTION_FAILED, ATTENTION_PENDING | ATTENTION_SCHEDULED);

@@ -110,6 +110,7 @@ static void lookup_decide(struct lookup *lookup, int code, struct operation_fail
 	};
 
 	failure->error = code;
+	failure->at = NULL;
 	failure->category = policy_classify_eai(lookup->settings, code);
 	failure->decision = lookup->settings->strategies[failure->category].decision;
 	situation.category = (uint8_t)failure->category;

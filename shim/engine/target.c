@@ -87,13 +87,24 @@ static unsigned int kind_find(int fd)
 	return type == SOCK_STREAM ? FD_STREAM : type == SOCK_DGRAM ? FD_DATAGRAM : 0;
 }
 
+bool target_record(struct target *target, const struct sockaddr *peer, socklen_t length)
+{
+	struct endpoint endpoint;
+
+	if (!endpoint_from_sockaddr(&endpoint, target->is_stream ? ENDPOINT_TCP : ENDPOINT_UDP,
+				    peer, length))
+		return false;
+	target->record = store_record(&engine.store, &endpoint, OPERATION_CONNECT);
+	return true;
+}
+
 bool target_find(struct target *target, int fd, const struct sockaddr *peer, socklen_t length)
 {
 	struct policy_destination destination = {
 		.exec_path = engine.exec_path,
 		.exe_path = engine.exe_path[0] ? engine.exe_path : NULL,
 	};
-	struct endpoint endpoint;
+	const struct policy_rule *rule;
 	unsigned int kind;
 	char host[NAME_SIZE_MAX], path[120];
 
@@ -110,14 +121,10 @@ bool target_find(struct target *target, int fd, const struct sockaddr *peer, soc
 	if (engine.matches_hosts && host_find(host, peer, length))
 		destination.host = host;
 	target->rule = policy_rule_find(engine.policy, &destination);
-	if (target->rule == RULE_NONE
-		    ? destination.is_unix
-		    : policy_rule(engine.policy, target->rule)->action == ACTION_BYPASS)
-		return false;
-	if (!endpoint_from_sockaddr(&endpoint, kind == FD_STREAM ? ENDPOINT_TCP : ENDPOINT_UDP,
-				    peer, length))
+	rule = policy_rule(engine.policy, target->rule);
+	if (rule ? rule->action == ACTION_BYPASS : destination.is_unix)
 		return false;
 	target->is_stream = kind == FD_STREAM;
-	target->record = store_record(&engine.store, &endpoint, OPERATION_CONNECT);
+	target->pool = rule && target->is_stream && !destination.is_unix ? rule->pool : -1;
 	return true;
 }

@@ -10,7 +10,8 @@
 #include "policy/policy.h"
 
 struct target {
-	uint32_t record; /* of the endpoint and OPERATION_CONNECT */
+	uint32_t record; /* of the endpoint and OPERATION_CONNECT, by target_record() */
+	int pool;        /* that the rule names for streams; -1: none */
 	int rule;
 	int32_t owner; /* this process */
 	bool is_stream;
@@ -21,5 +22,8 @@ bool target_is_ours(const struct sockaddr *peer, socklen_t length);
 
 /* False if no rule manages it: bypassed, another kind of socket, a vfork child. */
 bool target_find(struct target *target, int fd, const struct sockaddr *peer, socklen_t length);
+
+/* The endpoint is this address. */
+bool target_record(struct target *target, const struct sockaddr *peer, socklen_t length);
 
 #endif

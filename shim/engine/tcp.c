@@ -66,6 +66,11 @@ int socket_unread(int fd)
 	return bytes;
 }
 
+bool tcp_is_closed(int fd)
+{
+	return tcp_state(fd) == TCP_CLOSE;
+}
+
 int socket_error(int fd)
 {
 	int error = 0;
@@ -95,6 +100,18 @@ void tcp_reset(int fd)
 			break;
 	}
 	errno = saved_errno;
+}
+
+bool socket_is_fresh(int fd)
+{
+	struct sockaddr_in6 own = { 0 };
+	socklen_t length = sizeof(own);
+	int saved_errno = errno;
+	/* The port lies at the same place in both families. */
+	bool is_fresh = SYS(SYS_getsockname, fd, &own, &length) == 0 && own.sin6_port == 0;
+
+	errno = saved_errno;
+	return is_fresh;
 }
 
 bool tcp_is_self_connected(int fd)

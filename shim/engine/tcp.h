@@ -27,6 +27,8 @@ bool tcp_is_lost(int fd);
 bool tcp_is_connected_whole(int fd);
 /* The kernel would take more now. */
 bool fd_takes_output(int fd);
+/* Neither that nor listening. */
+bool tcp_is_closed(int fd);
 
 /* SO_ERROR, which the kernel forgets by being asked; 0 if there is none. */
 int socket_error(int fd);
@@ -37,6 +39,9 @@ int socket_error(int fd);
  * otherwise make poll() say POLLERR on a healthy socket for ever.
  */
 void tcp_reset(int fd);
+
+/* It was never connected, nor bound. */
+bool socket_is_fresh(int fd);
 
 /* A dead local port in the ephemeral range sooner or later connects to itself. */
 bool tcp_is_self_connected(int fd);
