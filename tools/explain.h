@@ -55,6 +55,14 @@ const char *explanation_layer_name(enum policy_layer layer);
 /* What the program is told in the end, for one extreme. */
 const char *explanation_cause_words(enum policy_cause cause);
 
+/* The pool that connects go to instead of the destination; NULL: to none. */
+const struct policy_pool *explanation_pool(const struct explanation *explanation);
+/* "first", "round_robin", ... */
+const char *explanation_balance(const struct policy_pool *pool);
+/* Its endpoints in the listed order, false past the last. */
+bool explanation_endpoint(const struct explanation *explanation, const struct policy_pool *pool,
+			  uint32_t index, char text[ENDPOINT_TEXT_SIZE]);
+
 void explanation_show_text(const struct explanation *explanation);
 /* False when out of memory. */
 bool explanation_show_json(const struct explanation *explanation);

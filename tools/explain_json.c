@@ -93,6 +93,24 @@ static void rules_add(cJSON *root, const struct explanation *e)
 			   e->rule == RULE_NONE ? NULL : explanation_rule_name(e, e->rule, buffer));
 }
 
+static void pool_add(cJSON *root, const struct explanation *e)
+{
+	const struct policy_pool *pool = explanation_pool(e);
+	char text[ENDPOINT_TEXT_SIZE];
+	cJSON *object, *list;
+
+	if (!pool) {
+		cJSON_AddNullToObject(root, "pool");
+		return;
+	}
+	object = cJSON_AddObjectToObject(root, "pool");
+	cJSON_AddStringToObject(object, "name", policy_string(e->file.policy, pool->name));
+	cJSON_AddStringToObject(object, "balance", explanation_balance(pool));
+	list = cJSON_AddArrayToObject(object, "endpoints");
+	for (uint32_t i = 0; explanation_endpoint(e, pool, i, text); i++)
+		cJSON_AddItemToArray(list, cJSON_CreateString(text));
+}
+
 static void key_add(const struct policy_key_value *key, void *data)
 {
 	cJSON *object = cJSON_CreateObject();
@@ -167,6 +185,7 @@ bool explanation_show_json(const struct explanation *e)
 	rules_add(root, e);
 	cJSON_AddBoolToObject(root, "managed", !e->unmanaged);
 	string_or_null_add(root, "unmanaged_reason", e->unmanaged);
+	pool_add(root, e);
 	policy_explain(e->file.policy, e->rule, e->file.text, e->file.length, key_add,
 		       cJSON_AddArrayToObject(root, "keys"));
 	if (!e->unmanaged)

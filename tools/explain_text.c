@@ -129,6 +129,20 @@ static void other_addresses_show(const struct explanation *e)
 	}
 }
 
+static void pool_show(const struct explanation *e)
+{
+	const struct policy_pool *pool = explanation_pool(e);
+	char text[ENDPOINT_TEXT_SIZE];
+
+	if (!pool)
+		return;
+	printf("pool         %s, balance %s\n", policy_string(e->file.policy, pool->name),
+	       explanation_balance(pool));
+	for (uint32_t i = 0; explanation_endpoint(e, pool, i, text); i++)
+		printf("%s  %s\n", i ? "           " : "endpoints  ", text);
+	putchar('\n');
+}
+
 static void key_add(const struct policy_key_value *key, void *data)
 {
 	struct libscols_line *line;
@@ -254,6 +268,9 @@ static void schedule_show(const struct explanation *e)
 		printf("program gets %s\n", word);
 	if (e->schedule.row_count > 1)
 		puts("Attempts are taken as failing at once; the time they take comes on top.");
+	if (explanation_pool(e))
+		puts("Each of them is a round over the pool's endpoints, one right after the "
+		     "other.");
 }
 
 void explanation_show_text(const struct explanation *e)
@@ -267,6 +284,7 @@ void explanation_show_text(const struct explanation *e)
 		printf("Not managed: %s.\n", e->unmanaged);
 		return;
 	}
+	pool_show(e);
 	keys_show(e);
 	putchar('\n');
 	schedule_show(e);

@@ -128,6 +128,24 @@ is "$(json 'e["managed"]' udp:10.0.0.1:53)" False "UDP is not managed"
 is "$(json 'e["destination"]["addresses"][0]["address"]' '[::ffff:10.1.2.3]:80')" 10.1.2.3 \
 	"a v4-mapped address is IPv4"
 
+# ---- pools ----------------------------------------------------------------------------
+
+pools='{ "version": 1, "pools": {
+	"spare": { "endpoints": ["10.0.0.9:1"] },
+	"orders": { "endpoints": ["10.0.0.5:8080", "[::1]:8081", "[fe80::1%2]:8080"], "balance": "sticky" } },
+	"rules": [ { "name": "o", "match": { "ports": [8080] }, "pool": "orders" } ] }'
+is "$(json 'e["pool"], len(e["schedule"]["attempts"])' --policy "$pools" 192.0.2.1:8080)" \
+	"({'name': 'orders', 'balance': 'sticky', 'endpoints': ['tcp:10.0.0.5:8080', \
+'tcp:[::1]:8081', 'tcp:[fe80::1%2]:8080']}, 6)" "a pool, and its endpoints in order"
+is "$(json 'e["pool"]' --policy "$pools" 192.0.2.1:80)" None "another destination has none"
+is "$(json 'e["pool"]' --policy "$pools" udp:192.0.2.1:8080)" None "UDP has none"
+is "$(json 'e["pool"]' --policy "$pools" localhost:8080 EAI_AGAIN)" None "a lookup has none"
+OUT=$("$HOLDFAST" explain --policy "$pools" 192.0.2.1:8080)
+like "$OUT" $'pool +orders, balance sticky\nendpoints +tcp:10.0.0.5:8080\n +tcp:\\[::1\\]:8081\n' \
+	"text: the pool"
+like "$OUT" "a round over the pool's endpoints" "text: what an attempt is there"
+is "$(awk 'length > 80' <<<"$OUT")" "" "text: within 80 columns"
+
 # ---- values and where they came from ---------------------------------------------------
 
 from='[(keys[k]["value"], keys[k]["from"], keys[k]["acted_on"]) for k in ("connect.deadline",
