@@ -386,9 +386,11 @@ void keep_describe(struct connection *connection, struct policy_loss *loss)
 	keep_lock(keep, &signals);
 	loss->is_session = (head_is(keep, "\x16\x03", 2) || head_is(keep, "SSH-", 4)) &&
 			   keep->any_answer;
-	loss->is_overflowed = keep->is_overflowed;
-	/* Between two exchanges nothing has to be sent again, only what comes next. */
-	loss->exchanges = keep->exchanges;
+	/* Between two exchanges nothing has to be sent again: what comes is another one. */
+	if (is_one_way(connection) || !keep->is_answered) {
+		loss->is_overflowed = keep->is_overflowed;
+		loss->exchanges = keep->exchanges;
+	}
 	keep_unlock(keep, &signals);
 }
 

@@ -40,7 +40,7 @@ void serve_under_way(struct pending *pending)
 	uint64_t bound = call_attempt_bound(call);
 
 	pending->phase = PHASE_UNDER_WAY;
-	if (operation_is_rebuild(connection)) {
+	if (operation_is_rebuild(connection_behind(pending))) {
 		/* Nobody may use it before what was kept has been sent: looked at by the clock. */
 		pending->bound_ns = bound == DURATION_OFF ? 0 : clock_ns() + (int64_t)bound;
 		leader_begin(pending);
@@ -379,13 +379,17 @@ static void pending_serve(struct pending *pending)
 
 void serve_rebuild(struct pending *pending, uint64_t delay_ns)
 {
+	struct call *call = &pending->call;
+
 	pending->is_counted = true;
-	if (delay_ns) {
+	state_hide(pending);
+	/* The endpoint that it was at is one of the pool's. */
+	if (pool_resume(call, &pending->peer) && !pool_next(call))
+		call->pooled = false;
+	if (delay_ns)
 		held_until(pending, PHASE_WAITING, clock_ns() + (int64_t)delay_ns);
-	} else {
-		state_hide(pending);
+	else
 		attempt_next(pending);
-	}
 }
 
 int64_t serve_next(int64_t now)

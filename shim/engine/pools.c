@@ -108,15 +108,6 @@ static uint32_t current_index(const struct call *call)
 
 /* ---- getting there --------------------------------------------------------------------------- */
 
-static int socket_family(int fd)
-{
-	int family = AF_UNSPEC;
-	socklen_t length = sizeof(family);
-
-	SYS(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &family, &length);
-	return family;
-}
-
 static bool is_replaceable(struct call *call)
 {
 	/* A duplicate can have been made meanwhile. */
@@ -290,16 +281,17 @@ void pool_round(struct call *call)
 void pool_connected(struct call *call)
 {
 	struct connection *connection = call->connection;
+	uint32_t in_use;
+	bool is_home;
 
 	if (operation_ticket(connection) != call->ticket)
 		return;
 	atomic_store_explicit(&memories[call->pool.pool].last, current_index(call) + 1,
 			      memory_order_relaxed);
-	if (connection->record == &engine.store.file->endpoints[call->pool.record])
-		return;
-	atomic_store_explicit(&connection->slot->in_use, call->pool.record + 1,
-			      memory_order_relaxed);
-	store_count(connection->record, COUNTER_failovers, 1);
+	is_home = connection_record(connection) == &engine.store.file->endpoints[call->pool.record];
+	in_use = is_home ? 0 : call->pool.record + 1;
+	if (atomic_exchange(&connection->slot->in_use, in_use) != in_use)
+		store_count(connection->record, COUNTER_failovers, 1);
 }
 
 void pool_end(struct call *call)
