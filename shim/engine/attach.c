@@ -162,8 +162,8 @@ static bool store_attach(struct state *state)
 static __attribute__((noinline)) bool policy_attach(const struct config *config,
 						    struct state *state)
 {
-	struct line problem;
-
+	/* One thread attaches at a time; on a small stack for signals there is no room for it. */
+	static struct line problem;
 	static bool bad;
 
 	if (engine.policy || bad)
