@@ -6,6 +6,7 @@
 #include "hold.h"
 #include "keep.h"
 #include "leader.h"
+#include "options.h"
 #include "pending_state.h"
 #include "pools.h"
 #include "shim/sys.h"
@@ -140,6 +141,8 @@ static int attempt_try(struct pending *pending, const struct sockaddr *peer, soc
 	pending->puzzled_ns = 0;
 	if (peer->sa_family != AF_UNIX)
 		tcp_reset(pending->call.fd);
+	if (operation_is_rebuild(connection_behind(pending)))
+		options_restore(pending->call.fd);
 	error = connect_start(pending->call.fd, peer, length);
 	/* On this machine the answer has come by the time that connect() returns. */
 	return error == EINPROGRESS ? outcome_find(pending) : error;

@@ -6,6 +6,7 @@
 #include "fortify.h"
 #include "shim/engine/connect.h"
 #include "shim/engine/engine.h"
+#include "shim/engine/options.h"
 #include "shim/engine/transfer.h"
 #include "shim/libc.h"
 
@@ -92,10 +93,16 @@ HOOK int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 {
 	struct connection *connection = connection_of(fd);
+	int result;
 
 	if (connection)
 		engine_attend(connection, fd);
-	return LIBC(setsockopt)(fd, level, name, value, length);
+	if (__builtin_expect(!option_is_lost(level, name), 1))
+		return LIBC(setsockopt)(fd, level, name, value, length);
+	result = LIBC(setsockopt)(fd, level, name, value, length);
+	if (result == 0)
+		options_note(fd, name, value, length);
+	return result;
 }
 
 HOOK ssize_t send(int fd, const void *data, size_t size, int flags)
