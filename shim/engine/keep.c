@@ -129,6 +129,16 @@ static bool ring_make(struct keep *keep, uint64_t size)
 	return keep->bytes != NULL;
 }
 
+static void ring_end(struct keep *keep)
+{
+	uint8_t *bytes = atomic_exchange(&keep->bytes, NULL);
+
+	if (bytes)
+		sys_munmap(bytes, keep->size);
+	keep->start = keep->given = keep->end = keep->base = 0;
+	keep->is_answered = true;
+}
+
 void keep_begin(struct connection *connection, int fd, const struct policy_settings *settings)
 {
 	const struct policy_transfer *transfer = &settings->transfer;
@@ -152,17 +162,21 @@ void keep_begin(struct connection *connection, int fd, const struct policy_setti
 void keep_end(struct connection *connection)
 {
 	struct keep *keep = connection_kept(connection);
-	uint8_t *bytes;
+	uint64_t signals;
 
 	if (attention_clear(connection, ATTENTION_KEPT) & ATTENTION_KEPT)
 		schedule_tend(-1);
 	if (!keep)
 		return;
-	bytes = keep->bytes;
-	keep->bytes = NULL;
-	if (bytes)
-		sys_munmap(bytes, keep->size);
-	memset(keep, 0, sizeof(*keep));
+	keep->rebuilds = keep->waits = 0;
+	keep->error = 0;
+	keep->is_silent = false;
+	if (!keep->bytes)
+		return;
+	/* Another thread may be in the middle of a transfer. */
+	keep_lock(keep, &signals);
+	ring_end(keep);
+	keep_unlock(keep, &signals);
 }
 
 /* ---- sending ------------------------------------------------------------------------------- */
@@ -319,7 +333,10 @@ ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vec
 	int error;
 
 	keep_lock(keep, &signals);
-	if (is_one_way(connection)) {
+	if (!keep->bytes) {
+		errno = EBADF; /* closed by another thread */
+		sent = -1;
+	} else if (is_one_way(connection)) {
 		sent = send_one_way(keep, transfer_of(connection), fd, vector, count, skip, flags,
 				    is_away);
 	} else if (is_away) {

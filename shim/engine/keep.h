@@ -34,13 +34,13 @@
 struct keep {
 	_Atomic uint32_t lock;
 	/* ---- losses: of every connection that had one ---- */
-	uint32_t rebuilds;      /* one after the other, without a byte that moved */
-	int64_t lost_at_ns;     /* the first of these, CLOCK_MONOTONIC */
-	uint64_t received_then; /* bytes received by the last of these */
-	uint32_t exchanges;     /* how often this exchange was sent again */
-	_Atomic int32_t error;  /* that the program is told if it cannot be rebuilt; 0: an end */
-	/* ---- what was sent ---- */
-	uint8_t *bytes; /* the ring; NULL: nothing is kept */
+	_Atomic uint32_t rebuilds;      /* one after the other, without a byte that moved */
+	_Atomic int64_t lost_at_ns;     /* the first of these, CLOCK_MONOTONIC */
+	_Atomic uint64_t received_then; /* bytes received by the last of these */
+	_Atomic uint32_t exchanges;     /* how often this exchange was sent again */
+	_Atomic int32_t error; /* that the program is told if it cannot be rebuilt; 0: an end */
+	/* ---- what was sent: under the lock ---- */
+	uint8_t *_Atomic bytes; /* the ring; NULL: nothing is kept */
 	uint64_t size;
 	uint64_t start, given, end;
 	uint64_t base; /* where the present TCP connection begins */
@@ -50,8 +50,8 @@ struct keep {
 	uint8_t head_length;
 	uint8_t head[KEEP_HEAD]; /* what the program sent first: TLS and SSH are known by it */
 	/* ---- transfers that are tried again ---- */
-	uint32_t waits;
-	int64_t waiting_since_ns;
+	_Atomic uint32_t waits;
+	_Atomic int64_t waiting_since_ns;
 	/* ---- silence ---- */
 	_Atomic int64_t heard_at_ns; /* the last byte, CLOCK_MONOTONIC_COARSE */
 	_Atomic uint8_t is_silent;   /* for longer than idle_timeout */
