@@ -18,8 +18,10 @@ static int64_t limit_of(const struct connection *connection)
 
 /* ---- the deadline ---------------------------------------------------------------------- */
 
+/* A connect that did not have to wait has left nothing there. */
 static void deadline_set(struct connection *connection, int64_t at_ns)
 {
+	connection->pending->call.connection = connection;
 	connection->pending->phase = PHASE_IDLE;
 	schedule_set(connection->pending, at_ns);
 }
