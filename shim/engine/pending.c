@@ -117,6 +117,7 @@ void pending_connected(struct connection *connection, int fd)
 		return;
 	operation_succeed(connection, operation_ticket(connection));
 	attention_change(connection, 0, ATTENTION_PENDING);
+	silence_arm(connection);
 }
 
 void pending_anew(struct connection *connection, bool is_left)

@@ -84,7 +84,7 @@ enum outlook pending_look(struct connection *connection, int fd, int error);
  */
 bool pending_is_current(struct connection *connection, int fd);
 
-/* A wait or a transfer showed success. Lock-free if the first attempt succeeded. */
+/* A wait or a transfer showed success. Lock-free if the first attempt succeeded, but for silence. */
 void pending_connected(struct connection *connection, int fd);
 
 /*

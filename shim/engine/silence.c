@@ -29,7 +29,6 @@ static void deadline_set(struct connection *connection, int64_t at_ns)
 void silence_begin(struct connection *connection, const struct policy_heartbeat *heartbeat)
 {
 	struct keep *keep;
-	uint64_t signals;
 
 	if (heartbeat->idle_timeout_ns == DURATION_OFF || connection->attention & ATTENTION_IDLE ||
 	    !schedule_make() || !(keep = connection_keep(connection)) ||
@@ -39,11 +38,21 @@ void silence_begin(struct connection *connection, const struct policy_heartbeat 
 	keep->is_silent = 0;
 	attention_set(connection, ATTENTION_IDLE);
 	schedule_tend(1);
-	/* Whoever serves its connect just now has the lock, and arms it at the end. */
-	if (connection->attention & ATTENTION_PENDING)
+	/* Whoever serves its connect just now arms it at the end. */
+	if (!(connection->attention & ATTENTION_PENDING))
+		silence_arm(connection);
+}
+
+void silence_arm(struct connection *connection)
+{
+	uint64_t signals;
+
+	if (!(connection->attention & ATTENTION_IDLE))
 		return;
 	schedule_lock(&signals);
-	deadline_set(connection, keep->heard_at_ns + limit_of(connection));
+	if (!connection->pending->place && !(connection->attention & ATTENTION_CONNECT))
+		deadline_set(connection,
+			     connection_kept(connection)->heard_at_ns + limit_of(connection));
 	schedule_unlock(&signals);
 }
 

@@ -17,6 +17,8 @@ struct pending;
 
 /* fd is connected, for the first time or anew. */
 void silence_begin(struct connection *connection, const struct policy_heartbeat *heartbeat);
+/* Its connect, which was pending meanwhile, is over. Takes the schedule's lock. */
+void silence_arm(struct connection *connection);
 /* It is closed. */
 void silence_end(struct connection *connection);
 
