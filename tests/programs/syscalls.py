@@ -7,8 +7,9 @@
 
 Levels: `exact`: every call and argument, data included; `order`: the calls in their order,
 by name and kind of socket, repeated ones once, for programs whose data and amounts differ
-from run to run anyway. Numbers of fds, ports that the kernel chose, pointers, pids and
-clocks are not compared.
+from run to run anyway; `between`: every call and argument, on whatever, between two calls
+of getppid() that the program marks the part by. Numbers of fds, ports that the kernel chose, pointers, pids
+and clocks are not compared.
 """
 
 import collections
@@ -76,12 +77,20 @@ SOCKET_KIND = re.compile(r"FD<(TCP|TCPv6|UDP|UDPv6|UNIX[A-Z-]*|NETLINK|RAW|socke
 def socket_calls(prefix, level):
     processes = []
     for lines in read_processes(prefix):
-        calls = [line for line in map(normalise, lines) if on_socket(line)]
+        if level == "between":
+            calls = between(list(map(normalise, lines)))
+        else:
+            calls = [line for line in map(normalise, lines) if on_socket(line)]
         if level == "order":
             calls = once_each(filter(None, map(outline, calls)))
         if calls:
             processes.append(calls)
     return processes
+
+
+def between(calls):
+    marks = [i for i, call in enumerate(calls) if call.startswith("getppid(")]
+    return calls[marks[0] + 1 : marks[-1]] if marks else []
 
 
 def outline(call):
@@ -113,7 +122,7 @@ def once_each(calls):
 def same(level, prefix, references):
     ours = socket_calls(prefix, level)
     if not ours:
-        sys.exit("no call on a socket was traced")
+        sys.exit("no call that is compared was traced")
     theirs = [socket_calls(reference, level) for reference in references]
     if ours in theirs:
         return 0
