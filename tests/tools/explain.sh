@@ -165,6 +165,11 @@ is "$(HOLDFAST_MAX_RETRIES=3 json 'e["environment"], len(seconds("delay_min"))' 
 is "$(HOLDFAST_POLICY=tracking json 'e["policy"]["profile"], seconds("delay_max")' 10.0.0.1:80)" \
 	"('tracking', [0, 5.5, 11, 22, 44])" "HOLDFAST_POLICY is read"
 
+acted='sorted({k["key"].split(".")[0] for k in e["keys"] if k["acted_on"] == wanted})'
+is "$(json "(lambda wanted: $acted)(True), (lambda wanted: $acted)(False)" 10.0.0.1:80)" \
+	"(['connect', 'heartbeat', 'resolve', 'strategies', 'transfer'], \
+['breaker', 'budget', 'share'])" "which sections are acted on, all of each"
+
 # ---- text ----------------------------------------------------------------------------------
 
 capture "$HOLDFAST" explain --policy policy.json --program psql 10.0.0.5:5432
@@ -175,6 +180,7 @@ like "$OUT" "agent +not asked" "text: the rules after it"
 like "$OUT" "scanners \(shipped\) +not asked" "text: the shipped rules come last"
 like "$OUT" "share.enabled +true +standard +nothing acts on it yet" "text: marked keys"
 like "$OUT" $'connect.siblings +"probe" +standard\n' "text: keys that are acted on"
+like "$OUT" $'transfer.replay +"unsent" +standard\n' "text: of transfer too"
 like "$OUT" "program gets ECONNREFUSED" "text: what the program gets"
 unlike "$OUT" $'\e' "text: no colour in a pipe"
 like "$("$HOLDFAST" explain --policy policy.json --host a.internal 10.0.0.5:80)" "inside +yes" \
