@@ -167,8 +167,9 @@ static bool loss_settle(struct connection *connection, int fd, bool sends, ssize
 	return loss_serve(connection, fd, error, false);
 }
 
-bool transfer_settle(struct connection *connection, int fd, int flags, bool sends, uint32_t before,
-		     ssize_t *result)
+/* True if the call is to be made again. */
+static bool settle(struct connection *connection, int fd, int flags, bool sends, uint32_t before,
+		   ssize_t *result)
 {
 	if ((before | connection->attention) & ATTENTION_CONNECT &&
 	    pending_settle(connection, fd, flags, result))
@@ -189,6 +190,15 @@ bool transfer_settle(struct connection *connection, int fd, int flags, bool send
 	if (*result < 0 && transient_serve(connection, fd, flags, errno, sends))
 		return true;
 	return connection->is_stream && loss_settle(connection, fd, sends, result);
+}
+
+bool transfer_settle(struct connection *connection, int fd, int flags, bool sends,
+		     const struct transfer_before *before, ssize_t *result)
+{
+	if (!settle(connection, fd, flags, sends, before->attention, result))
+		return false;
+	errno = before->saved_errno;
+	return true;
 }
 
 /* ---- sends that are kept -------------------------------------------------------------------- */

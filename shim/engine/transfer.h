@@ -8,6 +8,7 @@
 #ifndef HOLDFAST_ENGINE_TRANSFER_H
 #define HOLDFAST_ENGINE_TRANSFER_H
 
+#include <errno.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -15,16 +16,23 @@
 #include "connect.h"
 #include "connection.h"
 
+/* What was so before the call. */
+struct transfer_before {
+	uint32_t
+		attention; /* that the connection wanted, which another thread may settle meanwhile */
+	int saved_errno;   /* given back before the call is made again: it may succeed then */
+};
+
 /* Before a call on a connection that wants attention: false if errno is the answer. */
 bool transfer_attend(struct connection *connection, int fd, int flags, bool sends);
 
 /*
  * After one that failed, or on a connection that wants attention: what *result says
  * of a pending connect, of a loss, of what is kept. True if the call is to be made
- * again. flags: of the call, for MSG_DONTWAIT. before: as below.
+ * again. flags: of the call, for MSG_DONTWAIT.
  */
-bool transfer_settle(struct connection *connection, int fd, int flags, bool sends, uint32_t before,
-		     ssize_t *result);
+bool transfer_settle(struct connection *connection, int fd, int flags, bool sends,
+		     const struct transfer_before *before, ssize_t *result);
 
 /*
  * The data of a send on a connection whose rule wants it to be kept. As sendmsg(2)
@@ -36,19 +44,19 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 /* Until when a call may wait, CLOCK_MONOTONIC; 0: it may not. */
 int64_t transfer_until(int fd, int flags);
 
-/* before: what attention the connection wanted then, which another thread may settle meanwhile. */
 static inline bool transfer_begin(struct connection *connection, int fd, int flags, bool sends,
-				  uint32_t *before)
+				  struct transfer_before *before)
 {
-	*before = connection->attention;
-	return __builtin_expect((*before | connection->slot->reconnect_wanted) == 0, 1) ||
+	before->saved_errno = errno;
+	before->attention = connection->attention;
+	return __builtin_expect((before->attention | connection->slot->reconnect_wanted) == 0, 1) ||
 	       transfer_attend(connection, fd, flags, sends);
 }
 
 static inline bool transfer_end(struct connection *connection, int fd, int flags, bool sends,
-				uint32_t before, ssize_t *result)
+				const struct transfer_before *before, ssize_t *result)
 {
-	return __builtin_expect(*result < 0 || before || connection->attention, 0) &&
+	return __builtin_expect(*result < 0 || before->attention || connection->attention, 0) &&
 	       transfer_settle(connection, fd, flags, sends, before, result);
 }
 
@@ -79,9 +87,10 @@ static inline ssize_t transfer_looked(struct connection *connection, ssize_t res
 	return result;
 }
 
-static inline bool transfer_is_kept(const struct connection *connection, uint32_t before, int count)
+static inline bool transfer_is_kept(const struct connection *connection,
+				    const struct transfer_before *before, int count)
 {
-	return __builtin_expect(before | connection->attention, 0) &&
+	return __builtin_expect(before->attention | connection->attention, 0) &&
 	       connection->attention & ATTENTION_KEPT && count >= 0;
 }
 
@@ -90,29 +99,29 @@ static inline bool transfer_is_kept(const struct connection *connection, uint32_
  * is a managed connection; else nothing but the call, in tail position. vector and
  * count: the same data, for a connection that keeps it; a negative count: it cannot.
  */
-#define SEND(fd, flags, vector, count, call)                                                     \
-	({                                                                                       \
-		struct connection *connection_ = connection_of(fd);                              \
-		uint32_t before_;                                                                \
-		ssize_t result_;                                                                 \
-                                                                                                 \
-		if (__builtin_expect(connection_ == NULL, 1)) {                                  \
-			result_ = (call);                                                        \
-		} else {                                                                         \
-			do {                                                                     \
-				result_ = -1;                                                    \
-				if (!transfer_begin(connection_, fd, flags, true, &before_))     \
-					break;                                                   \
-				if (transfer_is_kept(connection_, before_, count)) {             \
-					result_ = transfer_keep(connection_, fd, vector, count,  \
-								flags);                          \
-					break;                                                   \
-				}                                                                \
-				result_ = (call);                                                \
-			} while (transfer_end(connection_, fd, flags, true, before_, &result_)); \
-			transfer_sent(connection_, result_);                                     \
-		}                                                                                \
-		result_;                                                                         \
+#define SEND(fd, flags, vector, count, call)                                                      \
+	({                                                                                        \
+		struct connection *connection_ = connection_of(fd);                               \
+		struct transfer_before before_;                                                   \
+		ssize_t result_;                                                                  \
+                                                                                                  \
+		if (__builtin_expect(connection_ == NULL, 1)) {                                   \
+			result_ = (call);                                                         \
+		} else {                                                                          \
+			do {                                                                      \
+				result_ = -1;                                                     \
+				if (!transfer_begin(connection_, fd, flags, true, &before_))      \
+					break;                                                    \
+				if (transfer_is_kept(connection_, &before_, count)) {             \
+					result_ = transfer_keep(connection_, fd, vector, count,   \
+								flags);                           \
+					break;                                                    \
+				}                                                                 \
+				result_ = (call);                                                 \
+			} while (transfer_end(connection_, fd, flags, true, &before_, &result_)); \
+			transfer_sent(connection_, result_);                                      \
+		}                                                                                 \
+		result_;                                                                          \
 	})
 /* Of bytes that lie in one place, and of a message: what goes with it cannot be kept. */
 #define SEND_BYTES(fd, flags, data, size, call) \
@@ -121,24 +130,24 @@ static inline bool transfer_is_kept(const struct connection *connection, uint32_
 	SEND(fd, flags, (message)->msg_iov,                               \
 	     (message)->msg_controllen ? -1 : (int)(message)->msg_iovlen, \
 	     LIBC(sendmsg)(fd, message, flags))
-#define TRANSFER_IN(counted, fd, flags, call)                                                     \
-	({                                                                                        \
-		struct connection *connection_ = connection_of(fd);                               \
-		uint32_t before_;                                                                 \
-		ssize_t result_;                                                                  \
-                                                                                                  \
-		if (__builtin_expect(connection_ == NULL, 1)) {                                   \
-			result_ = (call);                                                         \
-		} else {                                                                          \
-			do {                                                                      \
-				result_ = -1;                                                     \
-				if (!transfer_begin(connection_, fd, flags, false, &before_))     \
-					break;                                                    \
-				result_ = (call);                                                 \
-			} while (transfer_end(connection_, fd, flags, false, before_, &result_)); \
-			transfer_##counted(connection_, result_);                                 \
-		}                                                                                 \
-		result_;                                                                          \
+#define TRANSFER_IN(counted, fd, flags, call)                                                      \
+	({                                                                                         \
+		struct connection *connection_ = connection_of(fd);                                \
+		struct transfer_before before_;                                                    \
+		ssize_t result_;                                                                   \
+                                                                                                   \
+		if (__builtin_expect(connection_ == NULL, 1)) {                                    \
+			result_ = (call);                                                          \
+		} else {                                                                           \
+			do {                                                                       \
+				result_ = -1;                                                      \
+				if (!transfer_begin(connection_, fd, flags, false, &before_))      \
+					break;                                                     \
+				result_ = (call);                                                  \
+			} while (transfer_end(connection_, fd, flags, false, &before_, &result_)); \
+			transfer_##counted(connection_, result_);                                  \
+		}                                                                                  \
+		result_;                                                                           \
 	})
 #define RECEIVE(fd, flags, call) TRANSFER_IN(received, fd, flags, call)
 #define LOOK(fd, flags, call) TRANSFER_IN(looked, fd, flags, call)

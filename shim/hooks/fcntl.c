@@ -67,7 +67,7 @@ HOOK ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, si
 		    unsigned int flags)
 {
 	struct connection *source = connection_of(in);
-	uint32_t before;
+	struct transfer_before before;
 	ssize_t result;
 
 	if (source && !transfer_begin(source, in, 0, false, &before))

@@ -159,7 +159,7 @@ static void messages_count(_Atomic uint64_t *counter, const struct mmsghdr *mess
 HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
 {
 	struct connection *connection = connection_of(fd);
-	uint32_t before;
+	struct transfer_before before;
 	ssize_t result;
 
 	if (!connection)
@@ -169,7 +169,7 @@ HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 		if (!transfer_begin(connection, fd, flags, true, &before))
 			break;
 		result = LIBC(sendmmsg)(fd, messages, count, flags);
-	} while (transfer_end(connection, fd, flags, true, before, &result));
+	} while (transfer_end(connection, fd, flags, true, &before, &result));
 	messages_count(connection->sent_bytes, messages, result);
 	return (int)result;
 }
@@ -236,7 +236,7 @@ HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 		  struct timespec *timeout)
 {
 	struct connection *connection = connection_of(fd);
-	uint32_t before;
+	struct transfer_before before;
 	ssize_t result;
 
 	if (!connection || flags & (MSG_PEEK | MSG_ERRQUEUE))
@@ -246,7 +246,7 @@ HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 		if (!transfer_begin(connection, fd, flags, false, &before))
 			break;
 		result = LIBC(recvmmsg)(fd, messages, count, flags, timeout);
-	} while (transfer_end(connection, fd, flags, false, before, &result));
+	} while (transfer_end(connection, fd, flags, false, &before, &result));
 	messages_count(connection->received_bytes, messages, result);
 	return (int)result;
 }
