@@ -50,6 +50,7 @@ struct call {
 	bool asking : 1;         /* one is being waited for: the decision has to be made again */
 	int64_t caller_limit_ns; /* CLOCK_MONOTONIC, by SO_SNDTIMEO; INT64_MAX: none */
 	uint64_t previous_delay_ns;
+	uint32_t tries_before; /* to make it anew, that came to nothing: the limit is that of all */
 	struct first_send *send; /* NULL: connect() */
 	union {
 		struct {                  /* named: */

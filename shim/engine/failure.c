@@ -71,7 +71,7 @@ void failure_decide(struct call *call, int error, struct operation_failure *fail
 	struct policy_situation situation = {
 		.operation = (uint8_t)connection->record->operation,
 		.error = error,
-		.attempt = connection->attempts,
+		.attempt = connection->attempts + call->tries_before,
 		.previous_delay_ns = call->previous_delay_ns,
 		.elapsed_ns = (uint64_t)call_elapsed(call),
 		.random = random_draw(),
@@ -83,7 +83,7 @@ void failure_decide(struct call *call, int error, struct operation_failure *fail
 	failure->decision = call->settings->strategies[failure->category].decision;
 	situation.category = (uint8_t)failure->category;
 	if (call->pooled) {
-		situation.attempt = call->pool.round;
+		situation.attempt = call->pool.round + call->tries_before;
 		situation.other_endpoint = pool_is_left(call);
 	} else if (!call->named && connection->is_stream && connection->attempts == 1 &&
 		   !operation_is_rebuild(connection) && failure->decision != DECISION_NONE) {

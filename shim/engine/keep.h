@@ -34,7 +34,7 @@
 struct keep {
 	_Atomic uint32_t lock;
 	/* ---- losses: of every connection that had one ---- */
-	_Atomic uint32_t rebuilds;      /* one after the other, without a byte that moved */
+	_Atomic uint32_t rebuilds;      /* tries, one after the other, without a byte that moved */
 	_Atomic int64_t lost_at_ns;     /* the first of these, CLOCK_MONOTONIC */
 	_Atomic uint64_t received_then; /* bytes received by the last of these */
 	_Atomic uint32_t exchanges;     /* how often this exchange was sent again */

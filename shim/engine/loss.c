@@ -41,6 +41,14 @@ static void loss_describe(struct connection *connection, int fd, struct policy_l
 	keep_describe(connection, loss);
 }
 
+/* How often it was tried to make the connection anew, the last time. */
+static uint32_t last_tries(const struct connection *connection)
+{
+	const struct call *call = &connection->pending->call;
+
+	return call->pooled ? call->pool.round : connection->attempts;
+}
+
 /* A loss that follows on others without a byte that moved is one more of the same. */
 static void loss_count(const struct connection *connection, struct keep *keep,
 		       uint64_t acknowledged)
@@ -53,6 +61,9 @@ static void loss_count(const struct connection *connection, struct keep *keep,
 	if (moved || !keep->rebuilds) {
 		keep->rebuilds = 0;
 		keep->lost_at_ns = clock_ns();
+	} else {
+		/* Its first try is counted. */
+		keep->rebuilds += last_tries(connection) - 1;
 	}
 	keep->received_then = received;
 }
@@ -91,7 +102,8 @@ static void loss_tell(struct connection *connection, const struct operation_fail
 	text_add(&text, "written ");
 	text_add_integer(&text, sent);
 	text_add(&text, ", acknowledged ");
-	text_add_integer(&text, acknowledged);
+	/* The end of the output is acknowledged, too. */
+	text_add_integer(&text, acknowledged < sent ? acknowledged : sent);
 	text_add(&text, ", unanswered ");
 	text_add_integer(&text, connection_unanswered(connection));
 	operation_lost(connection, failure, detail);
@@ -100,7 +112,8 @@ static void loss_tell(struct connection *connection, const struct operation_fail
 /* ---- what is done about it ---------------------------------------------------------------- */
 
 /* Begins the operation by which it is made anew. False if that cannot be done. */
-static bool rebuild_begin(struct connection *connection, int fd, uint64_t delay_ns)
+static bool rebuild_begin(struct connection *connection, int fd, const struct keep *keep,
+			  uint64_t delay_ns)
 {
 	struct endpoint_record *record = connection_record(connection);
 	uint32_t in_use = connection->slot->in_use;
@@ -113,6 +126,7 @@ static bool rebuild_begin(struct connection *connection, int fd, uint64_t delay_
 		.cookie = socket_cookie(fd),
 		.caller_limit_ns = INT64_MAX,
 		.previous_delay_ns = delay_ns,
+		.tries_before = keep->rebuilds,
 	};
 
 	if (in_use)
@@ -136,7 +150,7 @@ static bool loss_rebuild(struct connection *connection, int fd, int error, struc
 	atomic_store(&keep->error, error);
 	if (connection->attention & ATTENTION_KEPT)
 		keep_rewind(connection, acknowledged, &settings_of(connection)->transfer);
-	if (!rebuild_begin(connection, fd, failure->verdict.delay_ns))
+	if (!rebuild_begin(connection, fd, keep, failure->verdict.delay_ns))
 		return false;
 	keep->rebuilds++;
 	return true;
@@ -207,13 +221,22 @@ bool loss_serve(struct connection *connection, int fd, int error, bool is_alive)
 	return again;
 }
 
+static bool is_byteless(const struct connection *connection)
+{
+	uint64_t sent, received;
+
+	return connection_bytes(connection, &sent, &received) && !sent && !received;
+}
+
 bool loss_is_end(const struct connection *connection, int fd)
 {
 	const struct policy_transfer *transfer = &settings_of(connection)->transfer;
 
-	return connection->attention & ATTENTION_KEPT &&
-	       (transfer->replay == REPLAY_ONE_WAY || keep_is_unanswered(connection)) &&
-	       !tcp_is_connected_whole(fd);
+	if (connection->attention & ATTENTION_KEPT &&
+	    (transfer->replay == REPLAY_ONE_WAY || keep_is_unanswered(connection)))
+		return !tcp_is_connected_whole(fd);
+	/* A reset came behind the end, on a connection on which nothing was ever said. */
+	return is_byteless(connection) && !connection->is_half_closed && tcp_is_lost(fd);
 }
 
 enum loss_view loss_look(struct connection *connection, int fd)

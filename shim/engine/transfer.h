@@ -56,7 +56,10 @@ static inline bool transfer_begin(struct connection *connection, int fd, int fla
 static inline bool transfer_end(struct connection *connection, int fd, int flags, bool sends,
 				const struct transfer_before *before, ssize_t *result)
 {
-	return __builtin_expect(*result < 0 || before->attention || connection->attention, 0) &&
+	/* The end of the stream can be a loss, too. */
+	return __builtin_expect(*result < (sends ? 0 : 1) || before->attention ||
+					connection->attention,
+				0) &&
 	       transfer_settle(connection, fd, flags, sends, before, result);
 }
 
