@@ -165,18 +165,32 @@ static inline void *script_run(void *argument)
 	return NULL;
 }
 
+/*
+ * As server_listening(), but it can stop and listen again: the kernel leaves a port to a
+ * socket only that asked for it by its number.
+ */
+static inline struct server server_steady(void)
+{
+	struct server first = server_bind(AF_INET), server = first;
+	int on = 1;
+
+	server.fd = stream_socket(&first);
+	setsockopt(first.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(server.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	REQUIRE(bind(server.fd, &server.address.any, server.length) == 0);
+	close(first.fd);
+	REQUIRE(listen(server.fd, 1024) == 0);
+	return server;
+}
+
 static inline struct script *server_script(const char *words)
 {
 	struct script *script = calloc(1, sizeof(*script));
 	sigset_t all, before;
 	pthread_t thread;
-	int on = 1;
 
 	REQUIRE(script != NULL);
-	script->server = server_bind(AF_INET);
-	/* It may listen again beside what it has accepted. */
-	setsockopt(script->server.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	REQUIRE(listen(script->server.fd, 1024) == 0);
+	script->server = server_steady();
 	script->words = words;
 	sem_init(&script->go, 0, 0);
 	for (int i = 0; i < SCRIPT_CONNECTIONS; i++)
