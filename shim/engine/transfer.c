@@ -22,14 +22,15 @@
 /* How often the ring is looked at while only the peer can make room in it. */
 #define ROOM_TICK_NS INT64_C(1000000)
 
-/* How long a call that may block waits at most, by one of the socket's own timeouts. */
-static int64_t blocking_until(int fd)
+/* How long a call that may block waits at most, by the socket's own timeout for that direction. */
+static int64_t blocking_until(int fd, bool sends)
 {
 	struct timeval limit = { 0, 0 };
 
-	receive_timeout_get(fd, &limit);
-	if (!limit.tv_sec && !limit.tv_usec)
+	if (sends)
 		send_timeout_get(fd, &limit);
+	else
+		receive_timeout_get(fd, &limit);
 	return socket_timeout_until(&limit, clock_ns());
 }
 
@@ -38,9 +39,9 @@ static bool may_wait(int fd, int flags)
 	return !(flags & MSG_DONTWAIT) && fd_may_block(fd);
 }
 
-int64_t transfer_until(int fd, int flags)
+int64_t transfer_until(int fd, int flags, bool sends)
 {
-	return may_wait(fd, flags) ? blocking_until(fd) : 0;
+	return may_wait(fd, flags) ? blocking_until(fd, sends) : 0;
 }
 
 /* One-way output goes into the ring while the connection is away. */
@@ -63,7 +64,8 @@ static int pending_attend(struct connection *connection, int fd, int flags, bool
 	    tcp_is_connected(fd))
 		pending_connected(connection, fd);
 	if (connection->attention & ATTENTION_HELD && !(sends && takes_output(connection)))
-		error = may_wait(fd, flags) ? pending_wait(connection, blocking_until(fd)) : EAGAIN;
+		error = may_wait(fd, flags) ? pending_wait(connection, blocking_until(fd, sends))
+					    : EAGAIN;
 	if (!error && connection->attention & ATTENTION_FAILED)
 		error = pending_error_take(connection);
 	pending_leave();
@@ -79,7 +81,7 @@ bool transfer_attend(struct connection *connection, int fd, int flags, bool send
 		loss_force(connection, fd);
 	if (!sends && connection->attention & ATTENTION_IDLE &&
 	    !(connection->attention & ATTENTION_CONNECT) && connection_owned(connection))
-		silence_wait(connection, fd, transfer_until(fd, flags));
+		silence_wait(connection, fd, transfer_until(fd, flags, false));
 	if (!(connection->attention & ATTENTION_CONNECT))
 		return true;
 	error = connection_is_pending(connection) ? pending_attend(connection, fd, flags, sends)
@@ -98,13 +100,14 @@ static bool error_is_the_calls(int error)
 }
 
 /* What a call on a pending connect, or one that was so before, came to. */
-static bool pending_settle(struct connection *connection, int fd, int flags, ssize_t *result)
+static bool pending_settle(struct connection *connection, int fd, int flags, bool sends,
+			   ssize_t *result)
 {
 	int error = *result < 0 ? errno : 0;
 
 	/* Not the program's mode, but ours for the moment of another thread's attempt. */
 	if (error == EAGAIN)
-		return may_wait(fd, flags) && blocking_until(fd) == INT64_MAX;
+		return may_wait(fd, flags) && blocking_until(fd, sends) == INT64_MAX;
 	if (!connection_is_pending(connection))
 		return false;
 	if (*result > 0 || (!error_is_the_calls(error) && tcp_is_connected(fd))) {
@@ -172,7 +175,7 @@ static bool settle(struct connection *connection, int fd, int flags, bool sends,
 		   ssize_t *result)
 {
 	if ((before | connection->attention) & ATTENTION_CONNECT &&
-	    pending_settle(connection, fd, flags, result))
+	    pending_settle(connection, fd, flags, sends, result))
 		return true;
 	if (*result < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
@@ -255,6 +258,18 @@ static int keep_wait(struct connection *connection, int fd, int flags, int64_t u
 	return room_wait(fd, until_ns, fd_takes_output(fd));
 }
 
+/* It only asks for the connection's errno. */
+static ssize_t send_nothing(struct connection *connection, int fd, int flags)
+{
+	const struct transfer_before before = { connection->attention, errno };
+	ssize_t result;
+
+	do
+		result = LIBC(send)(fd, NULL, 0, flags);
+	while (result < 0 && transfer_settle(connection, fd, flags, true, &before, &result));
+	return result;
+}
+
 ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec *vector, int count,
 		      int flags)
 {
@@ -265,7 +280,7 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 	ssize_t sent;
 
 	if (!size)
-		return SYS(SYS_sendto, fd, NULL, 0, flags | MSG_NOSIGNAL, NULL, 0);
+		return send_nothing(connection, fd, flags);
 	do {
 		if (connection->attention & ATTENTION_CONNECT &&
 		    !transfer_attend(connection, fd, flags, true)) {
@@ -280,7 +295,7 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 		}
 		error = errno;
 		if (!looked && error == EAGAIN && may_wait(fd, flags))
-			until = blocking_until(fd);
+			until = blocking_until(fd, true);
 		looked = looked || error == EAGAIN;
 		errno = error;
 		error = keep_wait(connection, fd, flags, until);

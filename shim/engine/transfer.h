@@ -41,8 +41,8 @@ bool transfer_settle(struct connection *connection, int fd, int flags, bool send
 ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec *vector, int count,
 		      int flags);
 
-/* Until when a call may wait, CLOCK_MONOTONIC; 0: it may not. */
-int64_t transfer_until(int fd, int flags);
+/* Until when a call may wait, by the timeout of its direction, CLOCK_MONOTONIC; 0: it may not. */
+int64_t transfer_until(int fd, int flags, bool sends);
 
 static inline bool transfer_begin(struct connection *connection, int fd, int flags, bool sends,
 				  struct transfer_before *before)

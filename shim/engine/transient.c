@@ -90,7 +90,7 @@ bool transient_serve(struct connection *connection, int fd, int flags, int error
 	if (!connection_owned(connection))
 		return false;
 	if (error_is_local(connection, error))
-		again = local_serve(connection, error, transfer_until(fd, flags));
+		again = local_serve(connection, error, transfer_until(fd, flags, sends));
 	else if (!connection->is_stream)
 		again = datagram_serve(connection, error, sends);
 	errno = saved_errno;
