@@ -53,7 +53,7 @@ static bool outcome_is_final(struct call *call, int error)
 	if (!error && call->pooled)
 		pool_connected(call);
 	if (!error)
-		connection_made(call->connection, call->fd);
+		connection_made(call->connection, call->fd, call->connection->generation);
 	if (!error)
 		operation_succeed(call->connection, call->ticket);
 	else if (pending_begin(call) && first_is_bounded(call) && fd_is_nonblocking(call->fd))
@@ -393,7 +393,7 @@ static int connect_managed(struct call *call, struct connection *before)
 		call->connection->reported = 1;
 		if (call->pooled)
 			pool_connected(call);
-		connection_made(call->connection, call->fd);
+		connection_made(call->connection, call->fd, call->connection->generation);
 		pending_connected(call->connection, call->fd);
 		operation_succeed(call->connection, call->ticket);
 		if (call->named)

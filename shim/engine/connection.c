@@ -10,8 +10,8 @@
 #include "operation.h"
 #include "pending.h"
 #include "shim/sys.h"
-#include "silence.h"
 #include "tcp.h"
+#include "tended.h"
 #include "watch.h"
 
 struct fd_chunk *_Atomic fd_chunks[FD_CHUNKS];
@@ -210,9 +210,9 @@ static void connection_drop(struct connection *connection, int fd)
 			pending_renumber(connection, fd);
 		return;
 	}
-	silence_end(connection);
 	operation_close(connection, fd);
-	keep_end(connection);
+	tending_end(connection);
+	keep_forget(connection);
 	/* One that failed goes on saying so. */
 	if (connection->slot->state != SLOT_FAILED)
 		operation_state(connection, SLOT_DISCONNECTED);

@@ -159,20 +159,25 @@ void keep_begin(struct connection *connection, int fd, const struct policy_setti
 	errno = saved_errno;
 }
 
-void keep_end(struct connection *connection)
+void keep_forget(struct connection *connection)
 {
 	struct keep *keep = connection_kept(connection);
-	uint64_t signals;
 
-	if (attention_clear(connection, ATTENTION_KEPT) & ATTENTION_KEPT)
-		schedule_tend(-1);
 	if (!keep)
 		return;
 	keep->rebuilds = keep->waits = 0;
 	keep->error = 0;
 	keep->is_silent = false;
-	if (!keep->bytes)
+}
+
+void keep_end(struct connection *connection)
+{
+	struct keep *keep = connection_kept(connection);
+	uint64_t signals;
+
+	if (!keep || !(attention_clear(connection, ATTENTION_KEPT) & ATTENTION_KEPT))
 		return;
+	schedule_tend(-1);
 	/* Another thread may be in the middle of a transfer. */
 	keep_lock(keep, &signals);
 	ring_end(keep);

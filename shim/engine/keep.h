@@ -67,8 +67,10 @@ struct keep *connection_kept(const struct connection *connection);
  * on its transfers go through here (ATTENTION_KEPT). errno is kept.
  */
 void keep_begin(struct connection *connection, int fd, const struct policy_settings *settings);
-/* It is closed, or another one takes its place. */
+/* Nothing is kept any more. */
 void keep_end(struct connection *connection);
+/* It is closed: its losses are not those of whoever uses the entry next. */
+void keep_forget(struct connection *connection);
 
 /*
  * Sends as much as the kernel takes at once, and keeps it. is_away: there is no

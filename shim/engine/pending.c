@@ -111,13 +111,12 @@ void pending_connected(struct connection *connection, int fd)
 	/* Out of use before anything else, for a jump out of a handler can come at any point: then
 	 * the next call that sees success gets here again. */
 	if (claim_change(pending, CLAIM_READY, CLAIM_UNUSED)) {
-		connection_made(connection, fd);
+		connection_made(connection, fd, connection->generation);
 		name_connected(connection);
 	} else if (atomic_load(&pending->claim) == CLAIM_BUSY)
 		return;
 	operation_succeed(connection, operation_ticket(connection));
 	attention_change(connection, 0, ATTENTION_PENDING);
-	silence_arm(connection);
 }
 
 void pending_anew(struct connection *connection, bool is_left)

@@ -84,7 +84,10 @@ enum outlook pending_look(struct connection *connection, int fd, int error);
  */
 bool pending_is_current(struct connection *connection, int fd);
 
-/* A wait or a transfer showed success. Lock-free if the first attempt succeeded, but for silence. */
+/*
+ * A wait or a transfer showed success. Lock-free if the first attempt succeeded, unless
+ * the policy has something to do for the connection.
+ */
 void pending_connected(struct connection *connection, int fd);
 
 /*

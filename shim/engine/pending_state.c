@@ -219,7 +219,7 @@ void state_succeeded(struct pending *pending)
 	if (pending->moved)
 		store_count(connection->record, COUNTER_failovers, 1);
 	if (!operation_is_rebuild(connection))
-		connection_made(connection, pending->call.fd);
+		tending_begin_locked(connection, pending->call.fd);
 	if (pending->call.pooled)
 		pool_connected(&pending->call);
 	operation_succeed(connection, pending->call.ticket);

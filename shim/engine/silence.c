@@ -31,42 +31,22 @@ void silence_begin(struct connection *connection, const struct policy_heartbeat 
 	struct keep *keep;
 
 	if (heartbeat->idle_timeout_ns == DURATION_OFF || connection->attention & ATTENTION_IDLE ||
-	    !schedule_make() || !(keep = connection_keep(connection)) ||
-	    !connection_pending(connection))
+	    !(keep = connection_keep(connection)) || !connection_pending(connection))
 		return;
 	keep->heard_at_ns = clock_ns();
 	keep->is_silent = 0;
 	attention_set(connection, ATTENTION_IDLE);
 	schedule_tend(1);
-	/* Whoever serves its connect just now arms it at the end. */
-	if (!(connection->attention & ATTENTION_PENDING))
-		silence_arm(connection);
-}
-
-void silence_arm(struct connection *connection)
-{
-	uint64_t signals;
-
-	if (!(connection->attention & ATTENTION_IDLE))
-		return;
-	schedule_lock(&signals);
-	if (!connection->pending->place && !(connection->attention & ATTENTION_CONNECT))
-		deadline_set(connection,
-			     connection_kept(connection)->heard_at_ns + limit_of(connection));
-	schedule_unlock(&signals);
+	/* Whoever serves its connect just now resumes it at the end. */
+	if (!connection->pending->place)
+		deadline_set(connection, keep->heard_at_ns + limit_of(connection));
 }
 
 void silence_end(struct connection *connection)
 {
-	uint64_t signals;
-
-	if (!(connection->attention & ATTENTION_IDLE))
-		return;
-	schedule_lock(&signals);
 	silence_pause(connection);
 	if (attention_clear(connection, ATTENTION_IDLE) & ATTENTION_IDLE)
 		schedule_tend(-1);
-	schedule_unlock(&signals);
 }
 
 void silence_pause(struct connection *connection)

@@ -15,13 +15,6 @@
 
 struct pending;
 
-/* fd is connected, for the first time or anew. */
-void silence_begin(struct connection *connection, const struct policy_heartbeat *heartbeat);
-/* Its connect, which was pending meanwhile, is over. Takes the schedule's lock. */
-void silence_arm(struct connection *connection);
-/* It is closed. */
-void silence_end(struct connection *connection);
-
 /* A byte was moved. */
 void silence_break(struct connection *connection);
 /* Whether it has been too silent, said once. */
@@ -31,6 +24,11 @@ bool silence_told(struct connection *connection);
 void silence_wait(struct connection *connection, int fd, int64_t until_ns);
 
 /* ---- under the schedule's lock ---- */
+
+/* It is connected. */
+void silence_begin(struct connection *connection, const struct policy_heartbeat *heartbeat);
+/* It is closed. */
+void silence_end(struct connection *connection);
 
 /* Its deadline has come. */
 void silence_serve(struct pending *pending);

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What a policy has done for connections that are there. */
+/* What a policy has done for connections that are there: heartbeat, silence, what is kept. */
 #ifndef HOLDFAST_ENGINE_TENDED_H
 #define HOLDFAST_ENGINE_TENDED_H
 
 #include "connection.h"
 #include "engine.h"
-#include "heartbeat.h"
-#include "keep.h"
-#include "silence.h"
 
 static inline bool settings_tend(const struct policy_settings *settings)
 {
@@ -23,16 +20,20 @@ static inline bool connection_is_tended(const struct connection *connection)
 	       settings_tend(policy_settings(engine.policy, connection->rule));
 }
 
-/* fd has been connected, and the program does not know yet. No system call unless it is tended. */
-static inline void connection_made(struct connection *connection, int fd)
-{
-	const struct policy_settings *settings = policy_settings(engine.policy, connection->rule);
+/* Both under the schedule's lock; errno is kept. */
+void tending_begin_locked(struct connection *connection, int fd);
+void tending_begin(struct connection *connection, int fd, uint32_t generation);
+void tending_end(struct connection *connection);
 
-	if (__builtin_expect(!connection->is_stream || !settings_tend(settings), 1))
-		return;
-	heartbeat_begin(fd, &settings->heartbeat);
-	silence_begin(connection, &settings->heartbeat);
-	keep_begin(connection, fd, settings);
+/*
+ * fd has been connected, and the program does not know yet. No system call unless it is
+ * tended. generation: the connection's when the caller saw that; another thread may have
+ * closed fd since, and the connection may be another one.
+ */
+static inline void connection_made(struct connection *connection, int fd, uint32_t generation)
+{
+	if (__builtin_expect(connection_is_tended(connection), 0))
+		tending_begin(connection, fd, generation);
 }
 
 #endif
