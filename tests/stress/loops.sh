@@ -114,6 +114,33 @@ for name in asan tsan; do
 	at_least "$(said started)" $((seconds * 30)) "$name: it was under load"
 done
 
+# ---- connections that are kept and made anew ------------------------------------------------------
+
+# Their policy is compiled beforehand: a sanitizer cannot load the compiler.
+cat >"$TMPDIR/tended.json" <<'END'
+{ "version": 1, "defaults": {
+	"strategies": { "network": { "decision": "backoff", "max_retries": 3, "base_delay": "1ms",
+		"max_delay": "4ms", "backoff_factor": 2.0 } },
+	"transfer": { "replay": "unanswered" },
+	"heartbeat": { "idle": "30s", "interval": "10s", "count": 1, "idle_timeout": "60s" } } }
+END
+# tend NAME COMMAND...
+tend() {
+	local name=$1
+	"$HOLDFAST" run --policy "$TMPDIR/tended.json" --state-dir "$TMPDIR/$name.state" -- true
+	HOLDFAST_POLICY=$TMPDIR/tended.json begin "$name" "$seconds" "$calm,signal" "${@:2}"
+}
+
+tend tended env LD_PRELOAD="$SHIM" "$program"
+finish tended
+at_least "$(said started)" $((seconds * 100)) "tended: it was under load"
+tend tended-asan "$program-asan"
+tend tended-tsan "${tsan[@]}"
+for name in tended-asan tended-tsan; do
+	finish "$name"
+	at_least "$(said started)" $((seconds * 30)) "$name: it was under load"
+done
+
 # ---- all held, and nothing to do --------------------------------------------------------------------
 
 # 120 sockets, each tried again every 400 ms for 4 s; what they cost in 2 of these.
