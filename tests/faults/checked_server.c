@@ -106,7 +106,9 @@ static bool log_in(const struct connection *connection)
 	size_t expected = strlen(login), length = read_up_to(connection->fd, text, expected);
 
 	if (memcmp(text, login, length) != 0) {
-		bool request = length >= WORD_LENGTH && memcmp(text, "REQ ", WORD_LENGTH) == 0;
+		/* Or the first bytes of one, if no more came. */
+		size_t word = length < WORD_LENGTH ? length : WORD_LENGTH;
+		bool request = memcmp(text, "REQ ", word) == 0;
 
 		return violated(connection, request ? "login" : "beginning", text, length);
 	}

@@ -89,7 +89,7 @@ notices() {
 	wait_for_port "$PORT"
 	exec {line}<>"/dev/tcp/127.0.0.1/$PORT"
 	printf '%b' "$3" >&"$line"
-	# Behind a violation it closes the connection.
+	# Behind a violation it closes the connection, and behind what is no whole word it waits.
 	timeout 0.5 cat <&"$line" >/dev/null 2>&1
 	exec {line}>&-
 	sleep 0.1
@@ -101,6 +101,7 @@ notices() {
 empty='00000000 811c9dc5\n' # length and checksum of no payload
 login='LOGIN secret-of-7 7\n'
 notices "a request without a login" "login " "REQ 00000001 $empty"
+notices "the first bytes of a request without a login" "login " "RE"
 notices "half a request without a login" "beginning " "00001 $empty"
 notices "the wrong login" "beginning " "LOGIN secret-of-8 8\n"
 notices "a second login" "executed request " "${login}REQ 00000001 $empty$login---------------"
