@@ -5,15 +5,20 @@
 
 #include "connect.h"
 #include "drain.h"
+#include "loss.h"
 #include "pending.h"
 #include "shim/libc.h"
 
 /* SO_ERROR of a pending connect, as the kernel gave it or as it would have. */
 static void error_correct(struct connection *connection, int fd, int *error)
 {
-	if (!connection_is_pending(connection))
+	if (!connection_is_pending(connection)) {
 		*error = *error ? *error : pending_foreign_error(connection, fd);
-	else if (connection->attention & ATTENTION_PENDING && *error)
+		/* Whoever asks first is told of a loss: a read that follows says 0. */
+		if (*error && connection->is_stream && error_is_loss(*error) &&
+		    loss_serve(connection, fd, *error, false))
+			*error = 0;
+	} else if (connection->attention & ATTENTION_PENDING && *error)
 		*error = pending_look(connection, fd, *error) == OUTLOOK_FAILED
 				 ? pending_error_take(connection)
 				 : 0;
@@ -26,9 +31,10 @@ int engine_getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 	struct connection *connection = connection_of(fd);
 	int result, error = 0;
 
-	if (__builtin_expect(!connection || !connection->attention, 1))
+	if (!connection)
 		return LIBC(getsockopt)(fd, level, name, value, length);
-	engine_attend(connection, fd);
+	if (connection->attention)
+		engine_attend(connection, fd);
 	if (level != SOL_SOCKET || name != SO_ERROR)
 		return LIBC(getsockopt)(fd, level, name, value, length);
 	if (connection_is_pending(connection))
