@@ -1,27 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "watch.h"
+#include "watch_table.h"
 
 #include <errno.h>
 
 #include "connection.h"
 #include "schedule.h"
 #include "shim/libc.h"
-#include "shim/sys.h"
-
-/* In `events` beside the kernel's: the registration was taken out of its set. */
-#define WATCH_OUT (1u << 27)
-
-/*
- * What is known of an fd, as a watched one and as a set.  A set has an identity,
- * which its duplicates share and which a number loses when it is closed.
- */
-struct watch {
-	_Atomic uint64_t data;
-	_Atomic uint32_t events;
-	_Atomic uint32_t set;   /* the identity of the set that it is in; 0: in none */
-	_Atomic int32_t number; /* by which that set was last known */
-	_Atomic uint32_t own;   /* its identity as a set; 0: it is not known as one */
-};
 
 static _Atomic uint32_t identities;
 
@@ -31,20 +15,14 @@ struct watch_chunk {
 
 static struct watch_chunk *_Atomic chunks[FD_CHUNKS];
 
-/* A socket's further sets: hardly any program has one. Changed under the lock only. */
-#define FURTHER 64
-struct further {
-	_Atomic int32_t fd; /* plus 1; 0: free */
-	struct watch watch;
-};
-static struct further further[FURTHER];
-static _Atomic uint32_t further_used; /* how many ever were */
+struct further watch_further[FURTHER];
+_Atomic uint32_t watch_further_used;
 
 /* Where the socket of an event may be whose data is no fd: a guess, checked by whoever uses it. */
 #define GUESSES 16384
 static _Atomic int32_t *_Atomic guesses; /* fd plus 1 */
 
-static struct watch *watch_of(int fd)
+struct watch *watch_of(int fd)
 {
 	unsigned int number = (unsigned int)fd / FDS_PER_CHUNK;
 	struct watch_chunk *chunk;
@@ -55,7 +33,7 @@ static struct watch *watch_of(int fd)
 	return chunk ? &chunk->watches[(unsigned int)fd % FDS_PER_CHUNK] : NULL;
 }
 
-static struct watch *watch_make(int fd)
+struct watch *watch_make(int fd)
 {
 	unsigned int number = (unsigned int)fd / FDS_PER_CHUNK;
 	struct watch_chunk *made, *expected = NULL;
@@ -88,8 +66,7 @@ static uint32_t identity_make(int set)
 	return watch->own;
 }
 
-/* A number of the set that it is in, as long as one is open; -1: in none. */
-static int watch_set_number(struct watch *watch)
+int watch_set_number(struct watch *watch)
 {
 	uint32_t set = watch->set;
 
@@ -121,7 +98,7 @@ static _Atomic int32_t *guess_at(uint32_t set, uint64_t data)
 }
 _Static_assert(GUESSES == 1 << (64 - 50), "the upper bits of the product are the place");
 
-static void guess_note(int set, uint64_t data, int fd)
+void watch_guess(int set, uint64_t data, int fd)
 {
 	_Atomic int32_t *made, *expected = NULL;
 
@@ -137,7 +114,7 @@ static void guess_note(int set, uint64_t data, int fd)
 		atomic_store_explicit(made, fd + 1, memory_order_relaxed);
 }
 
-static void watch_write(struct watch *watch, int set, const struct epoll_event *event)
+void watch_write(struct watch *watch, int set, const struct epoll_event *event)
 {
 	watch->data = event->data.u64;
 	watch->events = event->events & ~WATCH_OUT;
@@ -145,8 +122,7 @@ static void watch_write(struct watch *watch, int set, const struct epoll_event *
 	atomic_store_explicit(&watch->set, identity_of(set), memory_order_release);
 }
 
-/* The registration of fd in a set: its first, or one of its further ones. */
-static struct watch *watch_in(int set, int fd)
+struct watch *watch_in(int set, int fd)
 {
 	uint32_t identity = identity_of(set);
 	struct watch *watch = watch_of(fd);
@@ -155,22 +131,21 @@ static struct watch *watch_in(int set, int fd)
 		return NULL;
 	if (watch && watch->set == identity)
 		return watch;
-	for (uint32_t i = 0; i < further_used; i++)
-		if (further[i].fd == fd + 1 && further[i].watch.set == identity)
-			return &further[i].watch;
+	for (uint32_t i = 0; i < watch_further_used; i++)
+		if (watch_further[i].fd == fd + 1 && watch_further[i].watch.set == identity)
+			return &watch_further[i].watch;
 	return NULL;
 }
 
-/* Under the lock. */
-static void further_write(int set, int fd, const struct epoll_event *event)
+void watch_write_further(int set, int fd, const struct epoll_event *event)
 {
 	for (uint32_t i = 0; i < FURTHER; i++) {
-		if (further[i].fd && watch_set_number(&further[i].watch) >= 0)
+		if (watch_further[i].fd && watch_set_number(&watch_further[i].watch) >= 0)
 			continue;
-		watch_write(&further[i].watch, set, event);
-		further[i].fd = fd + 1;
-		if (further_used <= i)
-			further_used = i + 1;
+		watch_write(&watch_further[i].watch, set, event);
+		watch_further[i].fd = fd + 1;
+		if (watch_further_used <= i)
+			watch_further_used = i + 1;
 		return;
 	}
 }
@@ -180,7 +155,7 @@ static void further_add(int set, int fd, const struct epoll_event *event)
 	uint64_t signals;
 
 	schedule_lock(&signals);
-	further_write(set, fd, event);
+	watch_write_further(set, fd, event);
 	schedule_unlock(&signals);
 }
 
@@ -194,15 +169,15 @@ static void note(int set, int operation, int fd, const struct epoll_event *event
 			watch->set = 0;
 	} else if (watch) {
 		watch_write(watch, set, event);
-		guess_note(set, event->data.u64, fd);
+		watch_guess(set, event->data.u64, fd);
 	} else if (identity_make(set) && (watch = watch_make(fd))) {
 		if (watch_set_number(watch) < 0)
 			watch_write(watch, set, event);
 		else if (locked)
-			further_write(set, fd, event);
+			watch_write_further(set, fd, event);
 		else if (schedule_make())
 			further_add(set, fd, event);
-		guess_note(set, event->data.u64, fd);
+		watch_guess(set, event->data.u64, fd);
 	}
 	errno = saved_errno;
 }
@@ -211,11 +186,6 @@ void watch_seen(int set, int fd, const struct epoll_event *event)
 {
 	if (!watch_in(set, fd))
 		note(set, EPOLL_CTL_ADD, fd, event, true);
-}
-
-static bool epoll_control(int set, int operation, int fd, struct epoll_event *event)
-{
-	return SYS(SYS_epoll_ctl, set, operation, fd, event) == 0;
 }
 
 int watch_renew(int set, int operation, int fd, struct epoll_event *event, int result)
@@ -273,9 +243,9 @@ void watch_forget(int fd)
 		return;
 	watch->own = 0;
 	watch->set = 0;
-	for (uint32_t i = 0; i < further_used; i++)
-		if (further[i].fd == fd + 1)
-			further[i].watch.set = 0;
+	for (uint32_t i = 0; i < watch_further_used; i++)
+		if (watch_further[i].fd == fd + 1)
+			watch_further[i].watch.set = 0;
 }
 
 bool watch_is_known(int fd)
@@ -309,9 +279,9 @@ static int find_anywhere(const struct search *search)
 		else if (watch_fits(search, watch_of(fd), fd))
 			return fd;
 	}
-	for (uint32_t i = 0; i < further_used; i++)
-		if (watch_fits(search, &further[i].watch, further[i].fd - 1))
-			return further[i].fd - 1;
+	for (uint32_t i = 0; i < watch_further_used; i++)
+		if (watch_fits(search, &watch_further[i].watch, watch_further[i].fd - 1))
+			return watch_further[i].fd - 1;
 	return -1;
 }
 
@@ -373,148 +343,4 @@ uint32_t watch_events(int set, int fd)
 	const struct watch *watch = watch_in(set, fd);
 
 	return watch ? watch->events & ~WATCH_OUT : 0;
-}
-
-/* ---- out and back ---------------------------------------------------------------------- */
-
-static void one_take_out(struct watch *watch, int fd)
-{
-	int set = watch_set_number(watch);
-
-	if (set < 0 || watch->events & WATCH_OUT)
-		return;
-	/* If it is not there it may just be about to be: then its event brings us here again. */
-	if (epoll_control(set, EPOLL_CTL_DEL, fd, NULL))
-		watch->events |= WATCH_OUT;
-}
-
-static void one_put_back(struct watch *watch, int fd)
-{
-	struct epoll_event event = { .data.u64 = watch->data };
-	int set = watch_set_number(watch);
-
-	if (set < 0 || !(watch->events & WATCH_OUT))
-		return;
-	watch->events &= ~WATCH_OUT;
-	event.events = watch->events;
-	if (!epoll_control(set, EPOLL_CTL_ADD, fd, &event) && errno != EEXIST)
-		watch->set = 0;
-}
-
-static void one_rearm(struct watch *watch, int fd)
-{
-	struct epoll_event event = { .events = watch->events, .data.u64 = watch->data };
-	int set = watch_set_number(watch);
-
-	if (set < 0 || watch->events & WATCH_OUT)
-		return;
-	/* An exclusive one cannot be modified. */
-	if (!(event.events & EPOLLEXCLUSIVE)) {
-		epoll_control(set, EPOLL_CTL_MOD, fd, &event);
-	} else if (event.events & EPOLLET) {
-		epoll_control(set, EPOLL_CTL_DEL, fd, NULL);
-		epoll_control(set, EPOLL_CTL_ADD, fd, &event);
-	}
-}
-
-static void fd_each(int fd, void (*act)(struct watch *watch, int fd))
-{
-	struct watch *watch = watch_of(fd);
-
-	if (watch)
-		act(watch, fd);
-	for (uint32_t i = 0; i < further_used; i++)
-		if (further[i].fd == fd + 1)
-			act(&further[i].watch, fd);
-}
-
-static void connection_each(struct connection *connection, int fd,
-			    void (*act)(struct watch *watch, int fd))
-{
-	int saved_errno = errno;
-
-	/* Another thread may just be closing fd, with the connection going on under other numbers. */
-	if (connection->fds == 1 && connection_of(fd) == connection)
-		fd_each(fd, act);
-	else
-		for (fd = connection_fd_next(connection, -1); fd >= 0;
-		     fd = connection_fd_next(connection, fd))
-			fd_each(fd, act);
-	errno = saved_errno;
-}
-
-void watch_take_out(struct connection *connection, int fd)
-{
-	connection_each(connection, fd, one_take_out);
-}
-
-void watch_put_back(struct connection *connection, int fd)
-{
-	connection_each(connection, fd, one_put_back);
-}
-
-void watch_rearm(int fd)
-{
-	int saved_errno = errno;
-
-	fd_each(fd, one_rearm);
-	errno = saved_errno;
-}
-
-static void one_move(struct watch *watch, int fd, int other)
-{
-	struct epoll_event event = { .events = watch->events & ~WATCH_OUT,
-				     .data.u64 = watch->data };
-	bool is_out = watch->events & WATCH_OUT;
-	int set = watch_set_number(watch);
-	struct watch *moved;
-
-	if (set < 0 || watch_in(set, other))
-		return;
-	if (!is_out && (!epoll_control(set, EPOLL_CTL_DEL, fd, NULL) ||
-			!epoll_control(set, EPOLL_CTL_ADD, other, &event)))
-		return;
-	watch->set = 0;
-	moved = watch_make(other);
-	if (moved && watch_set_number(moved) < 0)
-		watch_write(moved, set, &event);
-	else
-		further_write(set, other, &event);
-	moved = watch_in(set, other);
-	if (moved && is_out)
-		moved->events |= WATCH_OUT;
-}
-
-void watch_move(int fd, int other)
-{
-	struct watch *watch = watch_of(fd);
-	int saved_errno = errno;
-
-	if (watch && watch->set)
-		one_move(watch, fd, other);
-	for (uint32_t i = 0; i < further_used; i++)
-		if (further[i].fd == fd + 1 && further[i].watch.set)
-			one_move(&further[i].watch, fd, other);
-	errno = saved_errno;
-}
-
-bool watch_control(int set, int operation, int fd, const struct epoll_event *event, int *result)
-{
-	struct watch *watch = watch_in(set, fd);
-
-	if (!watch || !(watch->events & WATCH_OUT))
-		return false;
-	*result = 0;
-	if (operation == EPOLL_CTL_DEL) {
-		watch->set = 0;
-	} else if (operation == EPOLL_CTL_MOD &&
-		   !((watch->events | event->events) & EPOLLEXCLUSIVE)) {
-		watch_write(watch, set, event);
-		watch->events |= WATCH_OUT;
-		guess_note(set, event->data.u64, fd);
-	} else {
-		errno = operation == EPOLL_CTL_MOD ? EINVAL : EEXIST;
-		*result = -1;
-	}
-	return true;
 }
