@@ -311,7 +311,7 @@ static inline void expect_events(enum store_event_kind kind, unsigned int expect
 		EXPECT_IS(peek_events(kind, &event), expected);
 }
 
-/* The last loss, in the event's words. */
+/* The last loss, as its event says. */
 static inline void expect_loss(int error, unsigned int verdict, unsigned int cause,
 			       const char *detail)
 {
@@ -322,6 +322,8 @@ static inline void expect_loss(int error, unsigned int verdict, unsigned int cau
 	EXPECT_ERROR(event.error, error);
 	EXPECT_IS(event.verdict, verdict);
 	EXPECT_IS(event.cause, cause);
+	if (!detail)
+		return;
 	if (strcmp(event.detail, detail) != 0) {
 		check_say("the loss's detail is \"%s\", expected \"%s\"", event.detail, detail);
 		check_failures++;
