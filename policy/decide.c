@@ -60,6 +60,8 @@ static enum policy_cause replay_denies(const struct policy_transfer *transfer,
 	case REPLAY_UNSENT:
 		return loss->bytes_moved ? CAUSE_UNSAFE : CAUSE_NONE;
 	case REPLAY_UNANSWERED:
+		if (!loss->bytes_moved)
+			return CAUSE_NONE;
 		if (loss->is_answered)
 			return CAUSE_UNSAFE;
 		if (loss->is_overflowed)

@@ -41,7 +41,7 @@ static bool drain_step(struct connection *connection, int fd, int64_t until_ns)
 	error = keep_flush(connection, fd);
 	if ((!error || error == EAGAIN) && tcp_is_lost(fd))
 		error = ECONNRESET;
-	return !error || error == EAGAIN || loss_serve(connection, fd, error, false);
+	return !error || error == EAGAIN || loss_serve(connection, fd, error, LOSS_BY_SEND);
 }
 
 void drain_output(struct connection *connection, int fd)

@@ -377,7 +377,7 @@ void keep_deliver(struct connection *connection, size_t size)
 	struct keep *keep = connection_kept(connection);
 	uint64_t signals;
 
-	if (!size || keep->is_answered)
+	if (!size || (keep->is_answered && keep->any_answer))
 		return;
 	keep_lock(keep, &signals);
 	keep->is_answered = keep->any_answer = true;
@@ -389,6 +389,14 @@ bool keep_is_unanswered(const struct connection *connection)
 	const struct keep *keep = connection_kept(connection);
 
 	return keep && !keep->is_answered;
+}
+
+bool keep_is_answered(const struct connection *connection)
+{
+	const struct keep *keep = connection_kept(connection);
+
+	return keep && connection->attention & ATTENTION_KEPT && keep->is_answered &&
+	       keep->any_answer;
 }
 
 /* ---- the loss ------------------------------------------------------------------------------- */

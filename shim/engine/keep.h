@@ -45,8 +45,8 @@ struct keep {
 	uint64_t start, given, end;
 	uint64_t base; /* where the present TCP connection begins */
 	_Atomic uint8_t is_answered;
-	bool any_answer;    /* an answer byte came at some time */
-	bool is_overflowed; /* something that should be in the ring is not */
+	_Atomic bool any_answer; /* an answer byte came at some time, and be it before all else */
+	bool is_overflowed;      /* something that should be in the ring is not */
 	uint8_t head_length;
 	uint8_t head[KEEP_HEAD]; /* what the program sent first: TLS and SSH are known by it */
 	/* ---- transfers that are tried again ---- */
@@ -88,6 +88,9 @@ void keep_deliver(struct connection *connection, size_t size);
 
 /* Whether what was sent is still without an answer. */
 bool keep_is_unanswered(const struct connection *connection);
+
+/* Whether answer bytes were delivered since the last that was sent. */
+bool keep_is_answered(const struct connection *connection);
 
 /* What the ring says to the decision. */
 void keep_describe(struct connection *connection, struct policy_loss *loss);

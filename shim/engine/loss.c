@@ -26,16 +26,18 @@ static const struct policy_settings *settings_of(const struct connection *connec
 
 /* ---- what is known of it -------------------------------------------------------------- */
 
-static void loss_describe(struct connection *connection, int fd, struct policy_loss *loss)
+static void loss_describe(struct connection *connection, int fd, enum loss_finder finder,
+			  struct policy_loss *loss)
 {
 	uint64_t sent = 1, received = 0;
+	bool is_waited_for = finder != LOSS_BY_SEND && keep_is_answered(connection);
 
 	connection_bytes(connection, &sent, &received);
 	*loss = (struct policy_loss){
 		.bytes_moved = sent + received + (uint64_t)socket_unread(fd),
 		.is_shared = connection->is_shared,
 		.is_half_closed = connection->is_half_closed,
-		.is_answered = socket_unread(fd) > 0,
+		.is_answered = socket_unread(fd) > 0 || is_waited_for,
 		.is_immovable = connection->record->endpoint.kind != ENDPOINT_TCP,
 	};
 	keep_describe(connection, loss);
@@ -68,8 +70,8 @@ static void loss_count(const struct connection *connection, struct keep *keep,
 	keep->received_then = received;
 }
 
-static void loss_decide(struct connection *connection, int fd, int error, const struct keep *keep,
-			struct operation_failure *failure)
+static void loss_decide(struct connection *connection, int fd, int error, enum loss_finder finder,
+			const struct keep *keep, struct operation_failure *failure)
 {
 	const struct policy_settings *settings = settings_of(connection);
 	struct policy_loss loss;
@@ -82,7 +84,7 @@ static void loss_decide(struct connection *connection, int fd, int error, const 
 		.loss = &loss,
 	};
 
-	loss_describe(connection, fd, &loss);
+	loss_describe(connection, fd, finder, &loss);
 	failure->error = situation.error;
 	failure->category = policy_classify(settings, AF_INET, situation.error);
 	failure->decision = settings->strategies[failure->category].decision;
@@ -157,7 +159,8 @@ static bool loss_rebuild(struct connection *connection, int fd, int error, struc
 }
 
 /* error: 0 for an end. True if the connection is being made anew. */
-static bool loss_judge(struct connection *connection, int fd, int error, bool is_forced)
+static bool loss_judge(struct connection *connection, int fd, int error, enum loss_finder finder,
+		       bool is_forced)
 {
 	struct keep *keep = connection_keep(connection);
 	uint64_t acknowledged = acknowledged_find(fd);
@@ -167,7 +170,7 @@ static bool loss_judge(struct connection *connection, int fd, int error, bool is
 	if (!keep)
 		return false;
 	loss_count(connection, keep, acknowledged);
-	loss_decide(connection, fd, error, keep, &failure);
+	loss_decide(connection, fd, error, finder, keep, &failure);
 	again = failure.verdict.action == VERDICT_RETRY_NOW ||
 		failure.verdict.action == VERDICT_RETRY_AFTER;
 	if (is_forced && !again)
@@ -195,8 +198,9 @@ static void loss_settle(struct connection *connection, enum loss loss, const uin
 	sys_signals_restore(signals);
 }
 
-bool loss_serve(struct connection *connection, int fd, int error, bool is_alive)
+bool loss_serve(struct connection *connection, int fd, int error, enum loss_finder finder)
 {
+	bool is_alive = finder == LOSS_BY_SILENCE || !error;
 	int saved_errno = errno;
 	uint64_t signals;
 	bool again;
@@ -208,14 +212,13 @@ bool loss_serve(struct connection *connection, int fd, int error, bool is_alive)
 	/* A connect that failed goes on saying so. */
 	if (connection->slot->state != SLOT_CONNECTED)
 		return false;
-	is_alive = is_alive || !error;
 	if ((!is_alive && !tcp_is_lost(fd)) || !loss_claim(connection, &signals)) {
 		errno = saved_errno;
 		return connection->loss == LOSS_BUSY;
 	}
 	/* Another thread has been through all of it meanwhile. */
 	again = connection->attention & ATTENTION_CONNECT || (!is_alive && !tcp_is_lost(fd)) ||
-		loss_judge(connection, fd, error, false);
+		loss_judge(connection, fd, error, finder, false);
 	loss_settle(connection, again ? LOSS_NONE : LOSS_TOLD, &signals);
 	errno = saved_errno;
 	return again;
@@ -249,8 +252,9 @@ enum loss_view loss_look(struct connection *connection, int fd)
 	if (!loss_is_end(connection, fd))
 		return LOSS_SEEN;
 	/* The errno stays where it is, for whoever is told in the end. */
-	return loss_serve(connection, fd, tcp_is_lost(fd) ? ECONNRESET : 0, false) ? LOSS_HIDDEN
-										   : LOSS_SEEN;
+	return loss_serve(connection, fd, tcp_is_lost(fd) ? ECONNRESET : 0, LOSS_BY_READ)
+		       ? LOSS_HIDDEN
+		       : LOSS_SEEN;
 }
 
 void loss_force(struct connection *connection, int fd)
@@ -266,7 +270,7 @@ void loss_force(struct connection *connection, int fd)
 		return;
 	if (atomic_compare_exchange_strong(&connection->slot->reconnect_wanted, &wanted, 0) &&
 	    wanted == connection->generation)
-		loss_judge(connection, fd, ECONNABORTED, true);
+		loss_judge(connection, fd, ECONNABORTED, LOSS_BY_SEND, true);
 	loss_settle(connection, LOSS_NONE, &signals);
 	errno = saved_errno;
 }

@@ -15,12 +15,19 @@
 /* An errno that a transfer reports of a connection that is no more. */
 bool error_is_loss(int error);
 
+/* By what a loss was found. */
+enum loss_finder {
+	LOSS_BY_SEND,
+	LOSS_BY_READ, /* the program waits for bytes: where some of an answer came, for its rest */
+	LOSS_BY_SILENCE /* the same, and the kernel thinks that the connection is there */
+};
+
 /*
  * A transfer on fd said that the connection is lost: error, or 0 for the end of
- * the stream where none is expected. is_alive: the kernel does not think so. True if it is being made anew, so that the
- * call is to be made again; else the loss is the program's.
+ * the stream where none is expected. True if it is being made anew, so that the call
+ * is to be made again; else the loss is the program's.
  */
-bool loss_serve(struct connection *connection, int fd, int error, bool is_alive);
+bool loss_serve(struct connection *connection, int fd, int error, enum loss_finder finder);
 
 /* Whether the end of the stream is a loss: an answer is expected, or a peer for ever. */
 bool loss_is_end(const struct connection *connection, int fd);

@@ -156,7 +156,7 @@ static bool loss_settle(struct connection *connection, int fd, bool sends, ssize
 		return false;
 	}
 	if (!sends && !error && silence_told(connection)) {
-		if (loss_serve(connection, fd, ETIMEDOUT, true))
+		if (loss_serve(connection, fd, ETIMEDOUT, LOSS_BY_SILENCE))
 			return true;
 		errno = ETIMEDOUT;
 		*result = -1;
@@ -167,7 +167,7 @@ static bool loss_settle(struct connection *connection, int fd, bool sends, ssize
 		return connection->attention & ATTENTION_CONNECT || connection->loss == LOSS_BUSY;
 	if (error ? !error_is_loss(error) : sends || !loss_is_end(connection, fd))
 		return false;
-	return loss_serve(connection, fd, error, false);
+	return loss_serve(connection, fd, error, sends ? LOSS_BY_SEND : LOSS_BY_READ);
 }
 
 /* True if the call is to be made again. */
@@ -249,7 +249,7 @@ static int keep_wait(struct connection *connection, int fd, int flags, int64_t u
 	int error = errno;
 
 	if (error != EAGAIN)
-		return loss_serve(connection, fd, error, false) ? 0 : error;
+		return loss_serve(connection, fd, error, LOSS_BY_SEND) ? 0 : error;
 	if (!may_wait(fd, flags))
 		return EAGAIN;
 	/* It is full for as long as the connection is away. */

@@ -63,15 +63,13 @@ HOOK int ioctl(int fd, unsigned long request, ...)
 	return result;
 }
 
+/* One of both is a pipe. */
 HOOK ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t size,
 		    unsigned int flags)
 {
-	struct connection *source = connection_of(in);
-	struct transfer_before before;
-	ssize_t result;
+	int mode = flags & SPLICE_F_NONBLOCK ? MSG_DONTWAIT : 0;
 
-	if (source && !transfer_begin(source, in, 0, false, &before))
-		return -1;
-	result = SEND(out, 0, NULL, -1, LIBC(splice)(in, in_offset, out, out_offset, size, flags));
-	return source ? transfer_received(source, result) : result;
+	if (connection_of(in))
+		return RECEIVE(in, mode, LIBC(splice)(in, in_offset, out, out_offset, size, flags));
+	return SEND(out, mode, NULL, -1, LIBC(splice)(in, in_offset, out, out_offset, size, flags));
 }

@@ -239,7 +239,7 @@ HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 	struct transfer_before before;
 	ssize_t result;
 
-	if (!connection || flags & (MSG_PEEK | MSG_ERRQUEUE))
+	if (!connection || asks_errors(flags))
 		return LIBC(recvmmsg)(fd, messages, count, flags, timeout);
 	do {
 		result = -1;
@@ -247,6 +247,7 @@ HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 			break;
 		result = LIBC(recvmmsg)(fd, messages, count, flags, timeout);
 	} while (transfer_end(connection, fd, flags, false, &before, &result));
-	messages_count(connection->received_bytes, messages, result);
+	if (!only_looks(flags))
+		messages_count(connection->received_bytes, messages, result);
 	return (int)result;
 }
