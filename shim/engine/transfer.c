@@ -170,11 +170,19 @@ static bool loss_settle(struct connection *connection, int fd, bool sends, ssize
 	return loss_serve(connection, fd, error, sends ? LOSS_BY_SEND : LOSS_BY_READ);
 }
 
-/* True if the call is to be made again. */
-static bool settle(struct connection *connection, int fd, int flags, bool sends, uint32_t before,
-		   ssize_t *result)
+/* What a call said is of the connection before: another thread has had it made anew meanwhile. */
+static bool is_past(const struct connection *connection, uint32_t operation)
 {
-	if ((before | connection->attention) & ATTENTION_CONNECT &&
+	uint32_t now = connection->operation;
+
+	return connection->is_stream && operation % 2 == 0 && now % 2 == 0 && now != operation;
+}
+
+/* True if the call is to be made again. */
+static bool settle(struct connection *connection, int fd, int flags, bool sends,
+		   const struct transfer_before *before, ssize_t *result)
+{
+	if ((before->attention | connection->attention) & ATTENTION_CONNECT &&
 	    pending_settle(connection, fd, flags, sends, result))
 		return true;
 	if (*result < 0 && (errno == EAGAIN || errno == EINTR))
@@ -192,13 +200,15 @@ static bool settle(struct connection *connection, int fd, int flags, bool sends,
 	}
 	if (*result < 0 && transient_serve(connection, fd, flags, errno, sends))
 		return true;
-	return connection->is_stream && loss_settle(connection, fd, sends, result);
+	if (!connection->is_stream)
+		return false;
+	return is_past(connection, before->operation) || loss_settle(connection, fd, sends, result);
 }
 
 bool transfer_settle(struct connection *connection, int fd, int flags, bool sends,
 		     const struct transfer_before *before, ssize_t *result)
 {
-	if (!settle(connection, fd, flags, sends, before->attention, result))
+	if (!settle(connection, fd, flags, sends, before, result))
 		return false;
 	errno = before->saved_errno;
 	return true;
@@ -243,13 +253,17 @@ static void sigpipe_raise(int flags)
 }
 
 /* Why nothing went: 0 to try again, else the errno that the program is told. */
-static int keep_wait(struct connection *connection, int fd, int flags, int64_t until_ns)
+static int keep_wait(struct connection *connection, int fd, int flags, uint32_t operation,
+		     int64_t until_ns)
 {
 	bool is_away = connection->attention & ATTENTION_CONNECT;
 	int error = errno;
 
 	if (error != EAGAIN)
-		return loss_serve(connection, fd, error, LOSS_BY_SEND) ? 0 : error;
+		return is_past(connection, operation) ||
+				       loss_serve(connection, fd, error, LOSS_BY_SEND)
+			       ? 0
+			       : error;
 	if (!may_wait(fd, flags))
 		return EAGAIN;
 	/* It is full for as long as the connection is away. */
@@ -261,7 +275,8 @@ static int keep_wait(struct connection *connection, int fd, int flags, int64_t u
 /* It only asks for the connection's errno. */
 static ssize_t send_nothing(struct connection *connection, int fd, int flags)
 {
-	const struct transfer_before before = { connection->attention, errno };
+	const struct transfer_before before = { connection->attention, connection->operation,
+						errno };
 	ssize_t result;
 
 	do
@@ -277,6 +292,7 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 	int64_t until = INT64_MAX;
 	int saved_errno = errno, error = 0;
 	bool looked = false;
+	uint32_t operation;
 	ssize_t sent;
 
 	if (!size)
@@ -287,6 +303,7 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 			error = errno;
 			break;
 		}
+		operation = connection->operation;
 		sent = keep_send(connection, fd, vector, count, done, flags,
 				 connection->attention & ATTENTION_CONNECT);
 		if (sent >= 0) {
@@ -298,7 +315,7 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 			until = blocking_until(fd, true);
 		looked = looked || error == EAGAIN;
 		errno = error;
-		error = keep_wait(connection, fd, flags, until);
+		error = keep_wait(connection, fd, flags, operation, until);
 	} while (done < size && !error);
 	if (done && connection->attention & ATTENTION_IDLE)
 		silence_break(connection);

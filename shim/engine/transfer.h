@@ -18,9 +18,9 @@
 
 /* What was so before the call. */
 struct transfer_before {
-	uint32_t
-		attention; /* that the connection wanted, which another thread may settle meanwhile */
-	int saved_errno;   /* given back before the call is made again: it may succeed then */
+	uint32_t attention; /* that it wanted, which another thread may settle meanwhile */
+	uint32_t operation; /* the last or present one's ticket */
+	int saved_errno;    /* given back before the call is made again: it may succeed then */
 };
 
 /* Before a call on a connection that wants attention: false if errno is the answer. */
@@ -49,6 +49,7 @@ static inline bool transfer_begin(struct connection *connection, int fd, int fla
 {
 	before->saved_errno = errno;
 	before->attention = connection->attention;
+	before->operation = connection->operation;
 	return __builtin_expect((before->attention | connection->slot->reconnect_wanted) == 0, 1) ||
 	       transfer_attend(connection, fd, flags, sends);
 }

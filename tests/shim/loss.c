@@ -90,6 +90,35 @@ static void anew_by_write(void)
 	expect_made_anew(1);
 }
 
+/* Event loops ask so before they read; the kernel forgets the errno by that. */
+static void anew_by_so_error(void)
+{
+	struct script *script = server_script("R s3e");
+	int fd = script_connect(script);
+	char bytes[3];
+
+	until_lost(fd);
+	EXPECT_IS(socket_error(fd), 0);
+	EXPECT_IS(recv(fd, bytes, 3, MSG_WAITALL), 3);
+	expect_echo(fd, "over there");
+	expect_made_anew(1);
+}
+
+/* Where it is not made anew it is told as ever, and once. */
+static void told_by_so_error(void)
+{
+	struct script *script = server_script("r1R e");
+	int fd = script_connect(script);
+	char byte;
+
+	EXPECT_IS(send(fd, "x", 1, 0), 1);
+	until_lost(fd);
+	EXPECT_IS(socket_error(fd), ECONNRESET);
+	EXPECT_IS(socket_error(fd), 0);
+	EXPECT_IS(recv(fd, &byte, 1, 0), 0);
+	expect_passed_on(CAUSE_UNSAFE, "written 1, acknowledged 1, unanswered 1");
+}
+
 /* An end, and then a reset: recv() says 0, as at a good end. */
 static void anew_after_end_by_recv(void)
 {
@@ -452,18 +481,6 @@ static void after_shutdown(void)
 	expect_passed_on(CAUSE_UNSAFE, "written 0, acknowledged 0, unanswered 0");
 }
 
-/* Who asks the socket itself has been told. */
-static void error_is_asked_for(void)
-{
-	struct script *script = server_script("gR e");
-	int fd = script_connect(script);
-
-	server_go(script);
-	until_lost(fd);
-	EXPECT_IS(socket_error(fd), ECONNRESET);
-	EXPECT_IS(socket_error(fd), 0);
-}
-
 #define POLICY_FEW POLICY_TENDED("\"transfer\":{\"replay\":\"unsent\"}", "\"max_retries\":3")
 #define POLICY_NONE                                                               \
 	"{\"version\":1,\"defaults\":{\"strategies\":{\"network\":{\"decision\":" \
@@ -503,7 +520,8 @@ static const struct check_case cases[] = {
 	CASE_TOLD("after fork", after_fork, POLICY_DEFAULT),
 	CASE_TOLD("after it was sent to somebody", after_passing, POLICY_DEFAULT),
 	CASE_TOLD("after shutdown", after_shutdown, POLICY_DEFAULT),
-	CASE_TOLD("after SO_ERROR", error_is_asked_for, POLICY_DEFAULT),
+	CASE("reset before any byte: made anew, SO_ERROR", anew_by_so_error),
+	CASE_TOLD("one byte sent, SO_ERROR", told_by_so_error, POLICY_DEFAULT),
 };
 
 CHECK_MAIN(cases)
