@@ -380,7 +380,8 @@ void keep_deliver(struct connection *connection, size_t size)
 	if (!size || (keep->is_answered && keep->any_answer))
 		return;
 	keep_lock(keep, &signals);
-	keep->is_answered = keep->any_answer = true;
+	keep->is_answered = 1;
+	keep->any_answer = true;
 	keep_unlock(keep, &signals);
 }
 

@@ -29,7 +29,7 @@ void tending_begin(struct connection *connection, int fd, uint32_t generation)
 		return;
 	schedule_lock(&signals);
 	/* Who closes it waits for the lock before another can have the connection. */
-	if (connection_of(fd) == connection && connection->generation == generation)
+	if (connection->generation == generation && connection_of(fd) == connection)
 		tending_begin_locked(connection, fd);
 	schedule_unlock(&signals);
 }
