@@ -27,6 +27,8 @@
 #define LATENCIES_MAX 100000
 #define PAGE_BYTES 4096
 #define FDS_MANY 100
+#define BULK_BYTES 65536
+#define LINE_BYTES 128
 
 static int client = -1, server = -1; /* two ends of one connection */
 static int listener = -1;
@@ -111,6 +113,43 @@ static uint64_t exchange_block(unsigned int n)
 
 	while (n--)
 		exchange_one();
+	return now_ns() - begin;
+}
+
+static char bulk[BULK_BYTES];     /* lines, as of a log */
+static unsigned int bulk_answers; /* one for so many writes */
+
+/* The buffers have a size, since how large they would become is luck, and counts for more than what
+ * is measured. It is the one that one_way would choose. */
+static void bulk_setup(void)
+{
+	int size = 4 * BULK_BYTES;
+
+	for (size_t i = LINE_BYTES - 1; i < sizeof(bulk); i += LINE_BYTES)
+		bulk[i] = '\n';
+	bulk_answers = (unsigned int)strtoul(argument, NULL, 10);
+	pair_setup();
+	check(setsockopt(client, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), "SO_SNDBUF");
+	check(setsockopt(server, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), "SO_RCVBUF");
+}
+
+/* Both ends in turn, since two processes preempt each other as luck has it, too. What comes is
+ * not looked at, so that the sender is most of what is measured. */
+static uint64_t bulk_block(unsigned int n)
+{
+	uint64_t begin = now_ns();
+	char byte = 'x';
+
+	for (unsigned int i = 1; i <= n; i++) {
+		if (send(client, bulk, sizeof(bulk), 0) != sizeof(bulk))
+			die("bulk");
+		for (ssize_t got, left = sizeof(bulk); left > 0; left -= got)
+			if ((got = recv(server, NULL, (size_t)left, MSG_TRUNC)) <= 0)
+				die("drain");
+		if (i % bulk_answers == 0 &&
+		    (send(server, &byte, 1, 0) != 1 || recv(client, &byte, 1, 0) != 1))
+			die("answer");
+	}
 	return now_ns() - begin;
 }
 
@@ -374,6 +413,7 @@ static const struct {
 	uint64_t (*block)(unsigned int n);
 } modes[] = {
 	{ "exchange", pair_setup, exchange_block },
+	{ "bulk", bulk_setup, bulk_block },
 	{ "latency", pair_setup, latency_block },
 	{ "connect", listener_setup, connect_block },
 	{ "zero", zero_setup, zero_block },
