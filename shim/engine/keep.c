@@ -7,6 +7,7 @@
 
 #include "call.h"
 #include "engine.h"
+#include "keep_ring.h"
 #include "operation.h"
 #include "pending_state.h"
 #include "shim/sys.h"
@@ -41,68 +42,6 @@ static void keep_unlock(struct keep *keep, const uint64_t *signals)
 	sys_signals_restore(signals);
 }
 
-/* ---- the ring -------------------------------------------------------------------------- */
-
-/* The longest piece at an offset that lies in one part. */
-static size_t ring_piece(const struct keep *keep, uint64_t from, uint64_t to)
-{
-	uint64_t at = from % keep->size;
-
-	return (size_t)(to - from < keep->size - at ? to - from : keep->size - at);
-}
-
-static void ring_put(struct keep *keep, const uint8_t *bytes, size_t size)
-{
-	while (size) {
-		size_t piece = ring_piece(keep, keep->end, keep->end + size);
-
-		memcpy(keep->bytes + keep->end % keep->size, bytes, piece);
-		keep->end += piece;
-		bytes += piece;
-		size -= piece;
-	}
-}
-
-static uint8_t ring_at(const struct keep *keep, uint64_t offset)
-{
-	return keep->bytes[offset % keep->size];
-}
-
-/* Where the record begins that the byte at an offset belongs to; false: in what is kept no more. */
-static bool record_begin(const struct keep *keep, const struct policy_transfer *transfer,
-			 uint64_t oldest, uint64_t *offset)
-{
-	uint64_t at = *offset;
-
-	if (transfer->record_length) {
-		at -= at % transfer->record_length;
-		*offset = at;
-		return at >= oldest;
-	}
-	while (at > oldest && ring_at(keep, at - 1) != '\n')
-		at--;
-	*offset = at;
-	return at == 0 || (at > oldest && ring_at(keep, at - 1) == '\n');
-}
-
-/* The first record that is kept whole, from an offset on. */
-static uint64_t record_next(const struct keep *keep, const struct policy_transfer *transfer,
-			    uint64_t offset)
-{
-	uint32_t length = transfer->record_length;
-
-	if (length)
-		return (offset + length - 1) / length * length;
-	while (offset < keep->end && ring_at(keep, offset) != '\n')
-		offset++;
-	return offset < keep->end ? offset + 1 : offset;
-}
-
-static uint64_t ring_oldest(const struct keep *keep)
-{
-	return keep->end > keep->size ? keep->end - keep->size : 0;
-}
-
 /* ---- beginning and end -------------------------------------------------------------------- */
 
 /* The kernel takes no more than the ring can hold until it is acknowledged, beside the overlap. It
@@ -123,7 +62,8 @@ static bool ring_make(struct keep *keep, uint64_t size)
 	keep->size = size;
 	keep->start = keep->given = keep->end = keep->base = 0;
 	keep->is_answered = true;
-	keep->any_answer = keep->is_overflowed = false;
+	keep->any_answer = 0;
+	keep->is_overflowed = false;
 	keep->head_length = 0;
 	keep->exchanges = 0;
 	return keep->bytes != NULL;
@@ -375,14 +315,12 @@ void keep_spoil(struct connection *connection)
 void keep_deliver(struct connection *connection, size_t size)
 {
 	struct keep *keep = connection_kept(connection);
-	uint64_t signals;
 
 	if (!size || (keep->is_answered && keep->any_answer))
 		return;
-	keep_lock(keep, &signals);
-	keep->is_answered = 1;
+	/* Late, it takes an exchange for answered that is not: then that one is not sent again. */
 	keep->any_answer = true;
-	keep_unlock(keep, &signals);
+	keep->is_answered = 1;
 }
 
 bool keep_is_unanswered(const struct connection *connection)

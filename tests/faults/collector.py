@@ -45,8 +45,9 @@ class Cuts:
         share = options.bytes / (options.cuts + 1)
         self.places = [int(share * (i + draws.uniform(0.1, 0.9))) for i in range(options.cuts)]
         self.kinds = [draws.choice(options.kinds) for _ in self.places]
-        # At every second one the client has time to fill the receive buffer.
-        self.pauses = [0.03 * (i % 2) for i in range(options.cuts)]
+        # At every second one the client has time to fill the receive buffer. Its kernel waits
+        # 200 ms before it sends less than a segment, which on loopback is as large as the buffer.
+        self.pauses = [0.3 * (i % 2) for i in range(options.cuts)]
         self.downtimes = [draws.uniform(0, 0.3) for _ in self.places]
 
 
