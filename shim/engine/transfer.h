@@ -58,10 +58,10 @@ static inline bool transfer_end(struct connection *connection, int fd, int flags
 				const struct transfer_before *before, ssize_t *result)
 {
 	/* The end of the stream can be a loss, too. */
-	return __builtin_expect(*result < (sends ? 0 : 1) || before->attention ||
-					connection->attention,
-				0) &&
-	       transfer_settle(connection, fd, flags, sends, before, result);
+	if (__builtin_expect((before->attention | connection->attention) == 0, 1) &&
+	    (*result > 0 || (*result == 0 && sends) || (*result < 0 && errno == EAGAIN)))
+		return false;
+	return transfer_settle(connection, fd, flags, sends, before, result);
 }
 
 static inline ssize_t transfer_sent(struct connection *connection, ssize_t result)
