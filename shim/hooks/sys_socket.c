@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sys/socket.h */
+#include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -156,6 +157,37 @@ static void messages_count(_Atomic uint64_t *counter, const struct mmsghdr *mess
 		atomic_fetch_add_explicit(counter, bytes, memory_order_relaxed);
 }
 
+static size_t message_size(const struct msghdr *message)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < message->msg_iovlen; i++)
+		size += message->msg_iov[i].iov_len;
+	return size;
+}
+
+/* Each by itself, so that it can be kept; as the kernel does it, up to one that goes in part. */
+static int messages_send(int fd, struct mmsghdr *messages, unsigned int count, int flags)
+{
+	int saved_errno = errno, sent = 0;
+
+	while (sent < (int)count && sent < IOV_MAX) {
+		struct mmsghdr *message = &messages[sent];
+		ssize_t size = SEND_MESSAGE(fd, flags, &message->msg_hdr);
+
+		if (size < 0 && sent == 0)
+			return -1;
+		if (size < 0)
+			break;
+		message->msg_len = (unsigned int)size;
+		sent++;
+		if ((size_t)size < message_size(&message->msg_hdr))
+			break;
+	}
+	errno = saved_errno;
+	return sent;
+}
+
 HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags)
 {
 	struct connection *connection = connection_of(fd);
@@ -168,6 +200,8 @@ HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 		result = -1;
 		if (!transfer_begin(connection, fd, flags, true, &before))
 			break;
+		if (transfer_is_kept(connection, &before, 0))
+			return messages_send(fd, messages, count, flags);
 		result = LIBC(sendmmsg)(fd, messages, count, flags);
 	} while (transfer_end(connection, fd, flags, true, &before, &result));
 	messages_count(connection->sent_bytes, messages, result);
