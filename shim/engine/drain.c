@@ -22,7 +22,7 @@ static bool is_drained(const struct connection *connection)
 							  ->transfer;
 
 	return connection->attention & ATTENTION_KEPT && transfer->replay == REPLAY_ONE_WAY &&
-	       connection->fds == 1 && connection_owned(connection);
+	       connection_owned(connection);
 }
 
 /* False if no more of it can be handed over. */
@@ -44,15 +44,13 @@ static bool drain_step(struct connection *connection, int fd, int64_t until_ns)
 	return !error || error == EAGAIN || loss_serve(connection, fd, error, LOSS_BY_SEND);
 }
 
-void drain_output(struct connection *connection, int fd)
+static void drain(struct connection *connection, int fd)
 {
 	int64_t pause = FIRST_LOOK_NS, until;
 	int saved_errno = errno;
 	struct timespec time;
 	uint64_t left;
 
-	if (!is_drained(connection))
-		return;
 	until = clock_ns() +
 		(int64_t)policy_settings(engine.policy, connection->rule)->transfer.drain_ns;
 	while (drain_step(connection, fd, until)) {
@@ -71,12 +69,25 @@ void drain_output(struct connection *connection, int fd)
 	errno = saved_errno;
 }
 
+void drain_output(struct connection *connection, int fd)
+{
+	if (is_drained(connection) && connection->fds == 1)
+		drain(connection, fd);
+}
+
+/* By whatever number stands for it still. */
 void drain_all(void)
 {
 	struct connection *connection;
 
-	for (uint32_t i = 0; (connection = connection_at(i)); i++)
-		if (connection->attention & ATTENTION_KEPT &&
-		    connection_of(connection->slot->fd) == connection)
-			drain_output(connection, connection->slot->fd);
+	for (uint32_t i = 0; (connection = connection_at(i)); i++) {
+		int fd = connection->slot->fd;
+
+		if (!is_drained(connection))
+			continue;
+		if (connection_of(fd) != connection)
+			fd = connection_fd_next(connection, -1);
+		if (fd >= 0)
+			drain(connection, fd);
+	}
 }
