@@ -51,12 +51,15 @@ static uint32_t last_tries(const struct connection *connection)
 	return call->pooled ? call->pool.round : connection->attempts;
 }
 
-/* A loss that follows on others without a byte that moved is one more of the same. */
+/*
+ * A loss that follows on others without a byte that moved is one more of the same. One that
+ * was asked for says nothing of the connection before it.
+ */
 static void loss_count(const struct connection *connection, struct keep *keep,
-		       uint64_t acknowledged)
+		       uint64_t acknowledged, bool is_forced)
 {
 	uint64_t sent, received = 0;
-	bool moved = acknowledged > 0;
+	bool moved = acknowledged > 0 || is_forced;
 
 	if (connection_bytes(connection, &sent, &received))
 		moved = moved || received != keep->received_then;
@@ -169,7 +172,7 @@ static bool loss_judge(struct connection *connection, int fd, int error, enum lo
 
 	if (!keep)
 		return false;
-	loss_count(connection, keep, acknowledged);
+	loss_count(connection, keep, acknowledged, is_forced);
 	loss_decide(connection, fd, error, finder, keep, &failure);
 	again = failure.verdict.action == VERDICT_RETRY_NOW ||
 		failure.verdict.action == VERDICT_RETRY_AFTER;
