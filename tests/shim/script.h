@@ -305,7 +305,7 @@ static inline unsigned int peek_events(enum store_event_kind kind, struct store_
 
 static inline void expect_events(enum store_event_kind kind, unsigned int expected)
 {
-	struct store_event event;
+	struct store_event event = { 0 };
 
 	if (preloaded())
 		EXPECT_IS(peek_events(kind, &event), expected);
