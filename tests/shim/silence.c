@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+/* heartbeat: TCP's own keepalive as the policy says, and an end to silence. */
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+
+#include "script.h"
+
+/* ---- TCP's own ------------------------------------------------------------------------- */
+
+static int option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t length = sizeof(value);
+
+	REQUIRE(getsockopt(fd, level, name, &value, &length) == 0);
+	return value;
+}
+
+static void option_set(int fd, int level, int name, int value)
+{
+	REQUIRE(setsockopt(fd, level, name, &value, sizeof(value)) == 0);
+}
+
+static void expect_heartbeat(int fd)
+{
+	EXPECT_IS(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 7);
+	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 3);
+	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 2);
+}
+
+static void set_by_connect(void)
+{
+	int fd = script_connect(server_script("e"));
+
+	expect_heartbeat(fd);
+	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 11000);
+	expect_echo(fd, "hello");
+}
+
+/* Not said: as long as the heartbeat takes to notice. */
+static void user_timeout_by_itself(void)
+{
+	int fd = script_connect(server_script("e"));
+
+	expect_heartbeat(fd);
+	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), (7 + 3 * 2) * 1000);
+}
+
+static int loop_connect(struct script *script)
+{
+	int fd = stream_socket(&script->server);
+	struct pollfd wait = { .fd = fd, .events = POLLOUT };
+
+	nonblocking_set(fd, true);
+	EXPECT_IS(server_connect(&script->server, fd), -1);
+	EXPECT_ERRNO(EINPROGRESS);
+	REQUIRE(poll(&wait, 1, 5000) == 1);
+	return fd;
+}
+
+static void set_by_poll(void)
+{
+	int fd = loop_connect(server_script("e"));
+
+	EXPECT_IS(socket_error(fd), 0);
+	expect_heartbeat(fd);
+	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 11000);
+}
+
+static void set_after_retries(void)
+{
+	struct server server = server_bind(AF_INET);
+	int fd = stream_socket(&server);
+
+	server_listen_after(&server, 200);
+	EXPECT_IS(server_connect(&server, fd), 0);
+	EXPECT_COUNT(recovered, 1);
+	expect_heartbeat(fd);
+}
+
+static void kept_when_made_anew(void)
+{
+	struct script *script = server_script("R e");
+	int fd = script_connect(script);
+
+	until_lost(fd);
+	expect_echo(fd, "hello");
+	EXPECT_COUNT(reconnects, 1);
+	expect_heartbeat(fd);
+	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 11000);
+}
+
+static void own_keepalive(void)
+{
+	struct script *script = server_script("e");
+	int fd = stream_socket(&script->server);
+
+	option_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	option_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 77);
+	REQUIRE(server_connect(&script->server, fd) == 0);
+	EXPECT_IS(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 77);
+	EXPECT(option(fd, IPPROTO_TCP, TCP_KEEPINTVL) != 3);
+}
+
+static void own_user_timeout(void)
+{
+	struct script *script = server_script("e");
+	int fd = stream_socket(&script->server);
+
+	option_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 77000);
+	REQUIRE(server_connect(&script->server, fd) == 0);
+	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 77000);
+}
+
+/* As without holdfast. */
+static void nothing_is_set(void)
+{
+	struct script *script = server_script("e");
+	int fd = script_connect(script), plain = stream_socket(&script->server);
+	static const int names[] = { TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT };
+
+	EXPECT_IS(option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		EXPECT_IS(option(fd, IPPROTO_TCP, names[i]), option(plain, IPPROTO_TCP, names[i]));
+}
+
+/* ---- silence -------------------------------------------------------------------------------- */
+
+/* The policy's idle_timeout. */
+#define IDLE 500
+
+static int64_t cpu_ms(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * INT64_C(1000) +
+	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+}
+
+static void expect_timeout(int fd)
+{
+	char byte;
+
+	EXPECT_IS(recv(fd, &byte, 1, 0), -1);
+	EXPECT_ERRNO(ETIMEDOUT);
+	EXPECT_IS(recv(fd, &byte, 1, 0), 0);
+}
+
+static void blocking_read(void)
+{
+	int fd = script_connect(server_script("d"));
+	int64_t began = now_ms(), cpu = cpu_ms();
+
+	expect_timeout(fd);
+	EXPECT_WITHIN(now_ms() - began, IDLE - 20, IDLE + 1500);
+	EXPECT_WITHIN(cpu_ms() - cpu, 0, 100);
+	expect_loss(ETIMEDOUT, VERDICT_PASS_ON, CAUSE_UNSAFE,
+		    "written 0, acknowledged 0, unanswered 0");
+}
+
+/* As each of a program's threads may. */
+static void blocking_read_after_loop(void)
+{
+	int fd = loop_connect(server_script("d"));
+	int64_t began = now_ms();
+
+	nonblocking_set(fd, false);
+	expect_timeout(fd);
+	EXPECT_WITHIN(now_ms() - began, IDLE - 20, IDLE + 1500);
+}
+
+static void shorter_receive_timeout(void)
+{
+	int fd = script_connect(server_script("d"));
+	struct timeval timeout = { 0, 200000 };
+	int64_t began = now_ms();
+	char byte;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	EXPECT_IS(recv(fd, &byte, 1, 0), -1);
+	EXPECT_ERRNO(EAGAIN);
+	EXPECT_WITHIN(now_ms() - began, 180, 450);
+}
+
+/* Bytes every 200 ms, more than the limit in all. */
+static void bytes_in_time(void)
+{
+	struct script *script = server_script("gs1gs1gs1gs1gs1d");
+	int fd = script_connect(script);
+	char byte;
+
+	for (int i = 0; i < 5; i++) {
+		sleep_ms(200);
+		server_go(script);
+		EXPECT_IS(recv(fd, &byte, 1, 0), 1);
+	}
+	expect_timeout(fd);
+}
+
+static volatile sig_atomic_t signals_seen;
+
+static void signal_count(int number)
+{
+	(void)number;
+	signals_seen++;
+}
+
+static void signal_after(int ms, int flags)
+{
+	struct sigaction action = { .sa_handler = signal_count, .sa_flags = flags };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
+	struct itimerspec timer = { .it_value = { 0, ms * 1000000 } };
+	timer_t id;
+
+	REQUIRE(sigaction(SIGALRM, &action, NULL) == 0);
+	REQUIRE(timer_create(CLOCK_MONOTONIC, &event, &id) == 0);
+	REQUIRE(timer_settime(id, 0, &timer, NULL) == 0);
+}
+
+static void interrupted(void)
+{
+	int fd = script_connect(server_script("d"));
+	int64_t began = now_ms();
+	char byte;
+
+	signal_after(200, 0);
+	EXPECT_IS(recv(fd, &byte, 1, 0), -1);
+	EXPECT_ERRNO(EINTR);
+	EXPECT_WITHIN(now_ms() - began, 180, 450);
+	EXPECT_IS(signals_seen, 1);
+}
+
+/* A signal that the program does not see makes the silence no longer. */
+static void restarted(void)
+{
+	int fd = script_connect(server_script("d"));
+	int64_t began = now_ms();
+
+	signal_after(200, SA_RESTART);
+	expect_timeout(fd);
+	EXPECT_WITHIN(now_ms() - began, IDLE - 20, IDLE + 1500);
+	EXPECT_IS(signals_seen, 1);
+}
+
+/* ---- waits --------------------------------------------------------------------------------------- */
+
+typedef int waiter(int fd, int ms);
+
+static int by_poll(int fd, int ms)
+{
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+
+	return poll(&wait, 1, ms) == 1 && wait.revents & POLLIN;
+}
+
+static int by_select(int fd, int ms)
+{
+	struct timeval timeout = { ms / 1000, ms % 1000 * 1000 };
+	fd_set readable;
+
+	FD_ZERO(&readable);
+	FD_SET(fd, &readable);
+	return select(fd + 1, &readable, NULL, NULL, &timeout) == 1 && FD_ISSET(fd, &readable);
+}
+
+static int by_epoll(int fd, int ms)
+{
+	static int set = -1;
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+	if (set < 0) {
+		set = epoll_create1(0);
+		REQUIRE(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0);
+	}
+	return epoll_wait(set, &event, 1, ms) == 1 && event.events & EPOLLIN;
+}
+
+static int by_epoll_edge(int fd, int ms)
+{
+	static int set = -1;
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.fd = fd };
+
+	if (set < 0) {
+		set = epoll_create1(0);
+		REQUIRE(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0);
+	}
+	return epoll_wait(set, &event, 1, ms) == 1 && event.events & EPOLLIN;
+}
+
+static void woken(int fd, waiter *wait)
+{
+	int64_t began = now_ms(), cpu = cpu_ms();
+
+	EXPECT(wait(fd, 10000));
+	EXPECT_WITHIN(now_ms() - began, IDLE - 50, IDLE + 1500);
+	EXPECT_WITHIN(cpu_ms() - cpu, 0, 100);
+	expect_timeout(fd);
+}
+
+static void woken_blocking(waiter *wait)
+{
+	woken(script_connect(server_script("d")), wait);
+}
+
+static void woken_in_loop(waiter *wait)
+{
+	woken(loop_connect(server_script("d")), wait);
+}
+
+static void woken_by_poll(void)
+{
+	woken_blocking(by_poll);
+}
+
+static void woken_by_select(void)
+{
+	woken_blocking(by_select);
+}
+
+static void woken_by_epoll(void)
+{
+	woken_blocking(by_epoll);
+}
+
+static void loop_by_poll(void)
+{
+	woken_in_loop(by_poll);
+}
+
+static void loop_by_epoll(void)
+{
+	woken_in_loop(by_epoll);
+}
+
+static void loop_by_edge(void)
+{
+	woken_in_loop(by_epoll_edge);
+}
+
+static void loop_in_time(void)
+{
+	struct script *script = server_script("gs1gs1gs1gs1d");
+	int fd = loop_connect(script);
+	char byte;
+
+	for (int i = 0; i < 4; i++) {
+		EXPECT_IS(by_epoll(fd, 250), 0);
+		server_go(script);
+		EXPECT_IS(by_epoll(fd, 5000), 1);
+		EXPECT_IS(recv(fd, &byte, 1, 0), 1);
+	}
+	woken(fd, by_epoll);
+}
+
+/* ---- made anew --------------------------------------------------------------------------------------- */
+
+static void replayed(void)
+{
+	struct script *script = server_script("r5 e");
+	int fd = script_connect(script);
+	int64_t began = now_ms();
+
+	expect_echo(fd, "hello");
+	EXPECT_WITHIN(now_ms() - began, IDLE - 20, IDLE + 1500);
+	EXPECT_COUNT(reconnects, 1);
+	EXPECT_COUNT(replayed_bytes, 5);
+	expect_loss(ETIMEDOUT, VERDICT_RETRY_NOW, 0, NULL);
+	EXPECT_TEXT(script, 1, "hello");
+	/* And there again. */
+	expect_timeout(fd);
+}
+
+static void replayed_in_loop(void)
+{
+	struct script *script = server_script("r5 e");
+	int fd = loop_connect(script);
+	char answer[5];
+
+	EXPECT_IS(send(fd, "hello", 5, 0), 5);
+	while (recv(fd, answer, 5, 0) != 5) {
+		EXPECT_ERRNO(EAGAIN);
+		REQUIRE(by_epoll(fd, 5000));
+	}
+	EXPECT_COUNT(reconnects, 1);
+	EXPECT_COUNT(replayed_bytes, 5);
+}
+
+#define BEATS "\"idle\":\"7s\",\"interval\":\"3s\",\"count\":2"
+#define POLICY_BEATS(keys) POLICY_TENDED("\"heartbeat\":{" keys "}", "\"max_retries\":50")
+#define POLICY_ALL POLICY_BEATS(BEATS ",\"user_timeout\":\"11s\"")
+#define POLICY_IDLE POLICY_BEATS("\"idle_timeout\":\"500ms\"")
+#define POLICY_REPLAY                                                                           \
+	POLICY_TENDED("\"heartbeat\":{\"idle_timeout\":\"500ms\"},\"transfer\":{\"replay\":\"u" \
+		      "nanswered\"}",                                                           \
+		      "\"max_retries\":50")
+
+#define CASE(name, run, policy)            \
+	{                                  \
+		name, run, policy, NULL, 0 \
+	}
+
+static const struct check_case cases[] = {
+	CASE("keepalive and user timeout, connect", set_by_connect, POLICY_ALL),
+	CASE("keepalive, user timeout by itself", user_timeout_by_itself, POLICY_BEATS(BEATS)),
+	CASE("keepalive, non-blocking", set_by_poll, POLICY_ALL),
+	CASE("keepalive, after retries", set_after_retries, POLICY_ALL),
+	CASE("keepalive, made anew", kept_when_made_anew, POLICY_ALL),
+	CASE("the program's own keepalive", own_keepalive, POLICY_ALL),
+	CASE("the program's own user timeout", own_user_timeout, POLICY_ALL),
+	{ "standard sets nothing", nothing_is_set, NULL, NULL, CHECK_ALSO_PLAIN },
+	CASE("idle: a blocking read", blocking_read, POLICY_IDLE),
+	CASE("idle: a blocking read after a non-blocking connect", blocking_read_after_loop,
+	     POLICY_IDLE),
+	CASE("idle: a shorter SO_RCVTIMEO", shorter_receive_timeout, POLICY_IDLE),
+	CASE("idle: bytes in time", bytes_in_time, POLICY_IDLE),
+	CASE("idle: a signal without SA_RESTART", interrupted, POLICY_IDLE),
+	CASE("idle: a signal with SA_RESTART", restarted, POLICY_IDLE),
+	CASE("idle: poll", woken_by_poll, POLICY_IDLE),
+	CASE("idle: select", woken_by_select, POLICY_IDLE),
+	CASE("idle: epoll", woken_by_epoll, POLICY_IDLE),
+	CASE("idle: poll, connected without waiting", loop_by_poll, POLICY_IDLE),
+	CASE("idle: epoll, connected without waiting", loop_by_epoll, POLICY_IDLE),
+	CASE("idle: epoll, edge triggered", loop_by_edge, POLICY_IDLE),
+	CASE("idle: epoll, bytes in time", loop_in_time, POLICY_IDLE),
+	CASE("idle: made anew", replayed, POLICY_REPLAY),
+	CASE("idle: made anew in a loop", replayed_in_loop, POLICY_REPLAY),
+};
+
+CHECK_MAIN(cases)
