@@ -9,6 +9,7 @@
 #include "pending_state.h"
 #include "shim/libc.h"
 #include "shim/sys.h"
+#include "signals.h"
 #include "tcp.h"
 
 static int64_t limit_of(const struct connection *connection)
@@ -60,6 +61,7 @@ void silence_resume(struct connection *connection)
 	if (!(connection->attention & ATTENTION_IDLE))
 		return;
 	silence_break(connection);
+	connection_kept(connection)->is_silent = 0;
 	deadline_set(connection, connection_kept(connection)->heard_at_ns + limit_of(connection));
 }
 
@@ -81,12 +83,15 @@ void silence_serve(struct pending *pending)
 	int64_t at = keep->heard_at_ns + limit_of(connection);
 
 	if (!(connection->attention & ATTENTION_IDLE) ||
-	    connection->attention & ATTENTION_CONNECT || keep->is_silent)
+	    connection->attention & ATTENTION_CONNECT || keep->is_silent || connection->is_shared)
 		return;
 	if (connection_of(fd) != connection)
 		fd = connection_fd_next(connection, -1);
 	if (fd < 0 || !tcp_is_connected(fd))
 		return;
+	/* What has come in time is read first, however busy the program is. */
+	if (socket_unread(fd))
+		at = clock_ns() + limit_of(connection);
 	if (at > clock_ns())
 		deadline_set(connection, at);
 	else
@@ -97,10 +102,7 @@ void silence_serve(struct pending *pending)
 
 void silence_break(struct connection *connection)
 {
-	struct keep *keep = connection_kept(connection);
-
-	keep->heard_at_ns = clock_ns();
-	keep->is_silent = 0;
+	connection_kept(connection)->heard_at_ns = clock_ns();
 }
 
 bool silence_told(struct connection *connection)
@@ -109,21 +111,35 @@ bool silence_told(struct connection *connection)
 	       atomic_exchange(&connection_kept(connection)->is_silent, 0);
 }
 
-void silence_wait(struct connection *connection, int fd, int64_t until_ns)
+/* True if something came, or is to be told. */
+static bool wait_until(int fd, int64_t until_ns)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	int64_t left = until_ns - clock_ns();
+	struct timespec timeout = { left / SECOND_NS, left % SECOND_NS };
+
+	return left > 0 && LIBC(ppoll)(&wait, 1, &timeout, NULL) != 0;
+}
+
+int silence_wait(struct connection *connection, int fd, int64_t until_ns)
+{
 	int64_t end = clock_ns() + limit_of(connection);
 	int saved_errno = errno;
-	struct timespec timeout;
-	int64_t left;
 
-	/* The program's own patience ends first: the read itself keeps it. */
-	if (until_ns && until_ns <= end)
-		return;
-	left = end - clock_ns();
-	timeout = (struct timespec){ left / SECOND_NS, left % SECOND_NS };
-	/* A signal's consequences are the read's. */
-	if (until_ns && LIBC(ppoll)(&wait, 1, &timeout, NULL) == 0)
-		reading_end(connection, fd);
+	/* The program's own patience ends first, or it has none: the read itself keeps to it. */
+	if (until_ns <= end || connection->is_shared)
+		return 0;
+	errno = 0;
+	while (wait_until(fd, end)) {
+		if (errno != EINTR) {
+			errno = saved_errno;
+			return 0;
+		}
+		if (!signals_restart())
+			return EINTR;
+		errno = 0;
+	}
+	reading_end(connection, fd);
 	errno = saved_errno;
+	return 0;
 }

@@ -6,6 +6,7 @@
  * A blocking read waits no longer by itself. For waits a deadline lies in the schedule
  * of pending connects; when it comes the socket's receiving side is shut, which sends
  * nothing and makes it readable to every kind of wait. The read that follows is told.
+ * One that another process has, too, is left alone: its reads would end with ours.
  */
 #ifndef HOLDFAST_ENGINE_SILENCE_H
 #define HOLDFAST_ENGINE_SILENCE_H
@@ -20,8 +21,11 @@ void silence_break(struct connection *connection);
 /* Whether it has been too silent, said once. */
 bool silence_told(struct connection *connection);
 
-/* Before a read that may block: waits for something to read, or for the end of the patience. */
-void silence_wait(struct connection *connection, int fd, int64_t until_ns);
+/*
+ * Before a read that may block: waits for something to read, or for the end of the
+ * patience. 0, or EINTR for a signal that the program must see.
+ */
+int silence_wait(struct connection *connection, int fd, int64_t until_ns);
 
 /* ---- under the schedule's lock ---- */
 

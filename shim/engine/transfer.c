@@ -74,18 +74,18 @@ static int pending_attend(struct connection *connection, int fd, int flags, bool
 
 bool transfer_attend(struct connection *connection, int fd, int flags, bool sends)
 {
-	int error;
+	int error = 0;
 
 	engine_attend(connection, fd);
 	if (connection->slot->reconnect_wanted)
 		loss_force(connection, fd);
-	if (!sends && connection->attention & ATTENTION_IDLE &&
+	if (connection->attention & ATTENTION_CONNECT)
+		error = connection_is_pending(connection)
+				? pending_attend(connection, fd, flags, sends)
+				: pending_foreign_error(connection, fd);
+	if (!error && !sends && connection->attention & ATTENTION_IDLE &&
 	    !(connection->attention & ATTENTION_CONNECT) && connection_owned(connection))
-		silence_wait(connection, fd, transfer_until(fd, flags, false));
-	if (!(connection->attention & ATTENTION_CONNECT))
-		return true;
-	error = connection_is_pending(connection) ? pending_attend(connection, fd, flags, sends)
-						  : pending_foreign_error(connection, fd);
+		error = silence_wait(connection, fd, transfer_until(fd, flags, false));
 	if (error)
 		errno = error;
 	return !error;
