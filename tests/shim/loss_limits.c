@@ -291,7 +291,6 @@ static void many_threads(void)
 	int fd = script_connect(script);
 	pthread_t threads[8];
 
-	/* Whoever comes second gets it without holdfast, too. */
 	signal(SIGPIPE, SIG_IGN);
 	until_lost(fd);
 	for (int i = 0; i < 8; i++)

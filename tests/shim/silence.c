@@ -279,6 +279,11 @@ static int by_epoll(int fd, int ms)
 	return epoll_wait(set, &event, 1, ms) == 1 && event.events & EPOLLIN;
 }
 
+static void leave_at_once(void *argument)
+{
+	(void)argument;
+}
+
 static int by_epoll_edge(int fd, int ms)
 {
 	static int set = -1;
@@ -356,6 +361,40 @@ static void loop_in_time(void)
 	woken(fd, by_epoll);
 }
 
+/* What came in time is no silence, though the program had no time to look. */
+static void busy(void)
+{
+	struct script *script = server_script("s1gs1d");
+	int fd = loop_connect(script);
+	char byte;
+
+	bytes_waiting(fd, 1);
+	sleep_ms(IDLE + 200);
+	EXPECT_IS(by_epoll(fd, 0), 1);
+	EXPECT_IS(by_epoll(fd, 100), 1);
+	EXPECT_IS(recv(fd, &byte, 1, 0), 1);
+	EXPECT_IS(by_epoll(fd, 100), 0);
+	server_go(script);
+	EXPECT_IS(by_epoll(fd, 5000), 1);
+	EXPECT_IS(recv(fd, &byte, 1, 0), 1);
+}
+
+/* What it shares is not ended behind the other's back. */
+static void shared(void)
+{
+	struct script *script = server_script("gs1d");
+	int fd = loop_connect(script);
+	char byte;
+
+	child_wait(helper_start(leave_at_once, NULL));
+	EXPECT_IS(by_epoll(fd, IDLE + 300), 0);
+	EXPECT_IS(recv(fd, &byte, 1, 0), -1);
+	EXPECT_ERRNO(EAGAIN);
+	nonblocking_set(fd, false);
+	server_go(script);
+	EXPECT_IS(recv(fd, &byte, 1, 0), 1);
+}
+
 /* ---- made anew --------------------------------------------------------------------------------------- */
 
 static void replayed(void)
@@ -372,6 +411,20 @@ static void replayed(void)
 	EXPECT_TEXT(script, 1, "hello");
 	/* And there again. */
 	expect_timeout(fd);
+}
+
+/* Nothing was moved: made anew as often as the policy says, and then told. */
+static void before_any_byte(void)
+{
+	struct script *script = server_script("d");
+	int fd = script_connect(script);
+	int64_t began = now_ms();
+
+	expect_timeout(fd);
+	EXPECT_WITHIN(now_ms() - began, 3 * (IDLE - 20), 3 * IDLE + 2000);
+	EXPECT_COUNT(reconnects, 2);
+	EXPECT_COUNT(retries_denied_limit, 1);
+	EXPECT_COUNTS_ADD_UP();
 }
 
 static void replayed_in_loop(void)
@@ -392,11 +445,14 @@ static void replayed_in_loop(void)
 #define BEATS "\"idle\":\"7s\",\"interval\":\"3s\",\"count\":2"
 #define POLICY_BEATS(keys) POLICY_TENDED("\"heartbeat\":{" keys "}", "\"max_retries\":50")
 #define POLICY_ALL POLICY_BEATS(BEATS ",\"user_timeout\":\"11s\"")
-#define POLICY_IDLE POLICY_BEATS("\"idle_timeout\":\"500ms\"")
-#define POLICY_REPLAY                                                                           \
-	POLICY_TENDED("\"heartbeat\":{\"idle_timeout\":\"500ms\"},\"transfer\":{\"replay\":\"u" \
-		      "nanswered\"}",                                                           \
-		      "\"max_retries\":50")
+#define IDLE_TIMEOUT "\"heartbeat\":{\"idle_timeout\":\"500ms\"}"
+#define POLICY_IDLE                                                                      \
+	POLICY_TENDED(IDLE_TIMEOUT ",\"transfer\":{\"replay\":\"never\"}", "\"max_retri" \
+									   "es\":50")
+#define POLICY_UNSENT POLICY_TENDED(IDLE_TIMEOUT, "\"max_retries\":1")
+#define POLICY_REPLAY                                                                      \
+	POLICY_TENDED(IDLE_TIMEOUT ",\"transfer\":{\"replay\":\"unanswered\"}", "\"max_re" \
+										"tries\":50")
 
 #define CASE(name, run, policy)            \
 	{                                  \
@@ -426,6 +482,9 @@ static const struct check_case cases[] = {
 	CASE("idle: epoll, connected without waiting", loop_by_epoll, POLICY_IDLE),
 	CASE("idle: epoll, edge triggered", loop_by_edge, POLICY_IDLE),
 	CASE("idle: epoll, bytes in time", loop_in_time, POLICY_IDLE),
+	CASE("idle: a busy program", busy, POLICY_IDLE),
+	CASE("idle: not of what is shared", shared, POLICY_IDLE),
+	CASE("idle: before any byte", before_any_byte, POLICY_UNSENT),
 	CASE("idle: made anew", replayed, POLICY_REPLAY),
 	CASE("idle: made anew in a loop", replayed_in_loop, POLICY_REPLAY),
 };
