@@ -34,7 +34,8 @@ static void loss_describe(struct connection *connection, int fd, enum loss_finde
 
 	connection_bytes(connection, &sent, &received);
 	*loss = (struct policy_loss){
-		.bytes_moved = sent + received + (uint64_t)socket_unread(fd),
+		/* Another process, stdio and splice() move bytes that no hook has counted. */
+		.bytes_moved = sent + received + (uint64_t)socket_unread(fd) + tcp_has_moved(fd),
 		.is_shared = connection->is_shared,
 		.is_half_closed = connection->is_half_closed,
 		.is_answered = socket_unread(fd) > 0 || is_waited_for,

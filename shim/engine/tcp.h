@@ -20,6 +20,8 @@ bool tcp_is_connecting(int fd);
 bool tcp_bytes_acknowledged(int fd, uint64_t *bytes);
 /* Received and not read yet. */
 int socket_unread(int fd);
+/* Data of either direction, whoever moved them. */
+bool tcp_has_moved(int fd);
 /* The connection is no more: not merely ended by the peer, whose end of stream can be read. */
 bool tcp_is_lost(int fd);
 

@@ -28,6 +28,15 @@ bool tcp_bytes_acknowledged(int fd, uint64_t *bytes)
 	return known;
 }
 
+bool tcp_has_moved(int fd)
+{
+	struct tcp_info info = { .tcpi_bytes_acked = 0 };
+
+	/* Of what came only segments are counted without a FIN. */
+	return info_get(fd, &info) &&
+	       (info.tcpi_bytes_sent || info.tcpi_bytes_acked > 1 || info.tcpi_data_segs_in);
+}
+
 bool tcp_is_lost(int fd)
 {
 	struct tcp_info info = { .tcpi_bytes_acked = 0 };

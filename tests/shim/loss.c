@@ -3,6 +3,7 @@
  * Connections that are lost, where the policy says nothing of transfers: made anew
  * while no byte was moved, else told exactly as without holdfast.
  */
+#include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
@@ -403,6 +404,64 @@ static void unanswered_bytes(void)
 	expect_passed_on(CAUSE_UNSAFE, "written 8, acknowledged 8, unanswered 3");
 }
 
+/* ---- bytes that no hook has seen ---------------------------------------------------- */
+
+static void expect_unseen(int fd)
+{
+	until_lost(fd);
+	expect_reset(fd);
+	expect_passed_on(CAUSE_UNSAFE, "written 0, acknowledged 0, unanswered 0");
+}
+
+static void sent_unseen(void)
+{
+	struct script *script = server_script("r1R e");
+	int fd = script_connect(script);
+
+	EXPECT_IS(syscall(SYS_sendto, fd, "x", 1, 0, NULL, 0), 1);
+	expect_unseen(fd);
+}
+
+static void sent_by_stdio(void)
+{
+	struct script *script = server_script("r5R e");
+	int fd = script_connect(script);
+	FILE *stream = fdopen(fd, "w");
+
+	REQUIRE(stream != NULL);
+	EXPECT(fputs("hello", stream) >= 0 && fflush(stream) == 0);
+	expect_unseen(fd);
+}
+
+static void received_unseen(void)
+{
+	struct script *script = server_script("s1gR e");
+	int fd = script_connect(script);
+	char byte;
+
+	EXPECT_IS(syscall(SYS_recvfrom, fd, &byte, 1, 0, NULL, NULL), 1);
+	server_go(script);
+	expect_unseen(fd);
+}
+
+/* Its number is no secret to a child that was not forked by us. */
+static void sent_by_child(void)
+{
+	char *arguments[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", NULL, NULL };
+	struct script *script = server_script("r2R e");
+	int fd = script_connect(script), status;
+	char command[64];
+	pid_t child;
+
+	REQUIRE(fcntl(fd, F_SETFD, 0) == 0);
+	snprintf(command, sizeof(command), "echo x >&%d", fd);
+	arguments[2] = command;
+	REQUIRE(posix_spawn(&child, "/bin/sh", NULL, NULL, arguments, environ) == 0);
+	EXPECT_IS(waitpid(child, &status, 0), child);
+	EXPECT_IS(status, 0);
+	expect_unseen(fd);
+}
+
 static void reset_is_told(void)
 {
 	struct script *script = server_script("gR e");
@@ -514,6 +573,10 @@ static const struct check_case cases[] = {
 	CASE_TOLD("one byte sent, send", one_byte_sent_found_by_send, POLICY_DEFAULT),
 	CASE_TOLD("one byte received", one_byte_received, POLICY_DEFAULT),
 	CASE_TOLD("one byte unread", one_byte_unread, POLICY_DEFAULT),
+	CASE_TOLD("one byte sent unseen", sent_unseen, POLICY_DEFAULT),
+	CASE_TOLD("sent by stdio", sent_by_stdio, POLICY_DEFAULT),
+	CASE_TOLD("one byte received unseen", received_unseen, POLICY_DEFAULT),
+	CASE_TOLD("sent by a child", sent_by_child, POLICY_DEFAULT),
 	CASE_TOLD("some answered, some not", unanswered_bytes, POLICY_DEFAULT),
 	CASE_TOLD("replay: never", never, POLICY_TRANSFER("\"replay\":\"never\"")),
 	CASE_TOLD("decision: none", network_none, POLICY_NONE),
