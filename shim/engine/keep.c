@@ -350,8 +350,11 @@ void keep_describe(struct connection *connection, struct policy_loss *loss)
 	struct keep *keep = connection_kept(connection);
 	uint64_t signals;
 
-	if (!keep || !(connection->attention & ATTENTION_KEPT))
+	/* There was no memory for it, or `max_buffer` is 0: what was sent cannot be sent again. */
+	if (!keep || !(connection->attention & ATTENTION_KEPT)) {
+		loss->is_overflowed = loss->bytes_moved > 0;
 		return;
+	}
 	keep_lock(keep, &signals);
 	loss->is_session = (head_is(keep, "\x16\x03", 2) || head_is(keep, "SSH-", 4)) &&
 			   keep->any_answer;

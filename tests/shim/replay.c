@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* replay: unanswered. What was sent is sent again, as long as no answer byte was delivered. */
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
 #include "script.h"
 
@@ -353,6 +354,26 @@ static void larger_than_buffer(void)
 	EXPECT_COUNT(retries_denied_buffer, 1);
 }
 
+/* Nothing can be sent again where nothing is kept. */
+static void no_buffer(void)
+{
+	struct script *script = server_script("r5R e");
+	int fd = script_connect(script);
+
+	EXPECT_IS(send(fd, "hello", 5, 0), 5);
+	until_lost(fd);
+	expect_told(fd, CAUSE_BUFFER);
+	EXPECT_COUNT(retries_denied_buffer, 1);
+}
+
+static void no_memory(void)
+{
+	struct rlimit limit = { 512 << 20, 512 << 20 };
+
+	REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+	no_buffer();
+}
+
 static void as_large_as_buffer(void)
 {
 	struct script *script = server_script("r4096R d");
@@ -414,6 +435,8 @@ static void lost_thrice(void)
 	expect_replayed(3, 21);
 }
 
+#define POLICY_NO_BUFFER POLICY_TRANSFER("\"replay\":\"unanswered\",\"max_buffer\":\"0B\"")
+#define POLICY_LARGE POLICY_TRANSFER("\"replay\":\"unanswered\",\"max_buffer\":\"1GiB\"")
 #define POLICY_SMALL POLICY_TRANSFER("\"replay\":\"unanswered\",\"max_buffer\":\"4KiB\"")
 #define POLICY_OFTEN POLICY_TRANSFER("\"replay\":\"unanswered\",\"max_attempts\":4")
 
@@ -448,6 +471,8 @@ static const struct check_case cases[] = {
 	CASE("lost between exchanges", lost_between_exchanges),
 	CASE("ended between exchanges", ended_between_exchanges),
 	CASE("lost in an exchange, and after it", lost_in_exchange_and_between),
+	CASE_TOLD("no buffer", no_buffer, POLICY_NO_BUFFER),
+	CASE_TOLD("no memory for the buffer", no_memory, POLICY_LARGE),
 	CASE_TOLD("larger than max_buffer", larger_than_buffer, POLICY_SMALL),
 	{ "as large as max_buffer", as_large_as_buffer, POLICY_SMALL, NULL, 0 },
 	{ "larger than max_buffer was the one before", large_one_before, POLICY_SMALL, NULL, 0 },
