@@ -46,11 +46,11 @@ struct call {
 	bool unfit : 1;     /* moved there, the socket cannot go back: it needs another one */
 	bool impatient : 1; /* nobody may be kept waiting for a sibling's answer */
 	bool committed : 1; /* its first attempt carries data, which the kernel has: it is the only one */
-	bool resent : 1;         /* a rebuild: the attempt that failed was given what was kept */
-	bool asking : 1;         /* one is being waited for: the decision has to be made again */
+	bool resent : 1;       /* a rebuild: the attempt that failed was given what was kept */
+	bool asking : 1;       /* one is being waited for: the decision has to be made again */
+	uint32_t tries_before; /* to make it anew, that came to nothing: the limit is that of all */
 	int64_t caller_limit_ns; /* CLOCK_MONOTONIC, by SO_SNDTIMEO; INT64_MAX: none */
 	uint64_t previous_delay_ns;
-	uint32_t tries_before; /* to make it anew, that came to nothing: the limit is that of all */
 	struct first_send *send; /* NULL: connect() */
 	union {
 		struct {                  /* named: */

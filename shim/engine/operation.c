@@ -15,11 +15,6 @@ int64_t clock_ns(void)
 	return clock_kernel_ns(CLOCK_MONOTONIC);
 }
 
-int64_t clock_coarse_ns(void)
-{
-	return clock_kernel_ns(CLOCK_MONOTONIC_COARSE);
-}
-
 static void state_set(struct connection *connection, enum slot_state state, int64_t now_ns)
 {
 	atomic_store_explicit(&connection->slot->changed_at_ns, now_ns, memory_order_relaxed);

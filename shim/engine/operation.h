@@ -9,9 +9,8 @@
 #include "connection.h"
 #include "policy/policy.h"
 
-/* CLOCK_MONOTONIC; coarse is a tick behind and costs a fifth. */
+/* CLOCK_MONOTONIC */
 int64_t clock_ns(void);
-int64_t clock_coarse_ns(void);
 
 void operation_state(struct connection *connection, enum slot_state state);
 

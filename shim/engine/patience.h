@@ -22,9 +22,8 @@ static inline bool wait_is_alone(void)
 }
 
 /*
- * When a wait began that nothing was pending for, as exactly as can be had for
- * nearly nothing: it matters only if another thread makes something pending
- * meanwhile. 0: it cannot matter.
+ * When a wait began that nothing was pending for: it matters only if another thread
+ * makes something pending meanwhile. 0: it cannot matter.
  */
 int64_t wait_began(bool is_timed);
 
