@@ -227,6 +227,20 @@ static int connect_held(struct connection *connection, int fd)
 	return -1;
 }
 
+/*
+ * Another thread has read the errno, and is about to say so; perhaps it has begun the
+ * next attempt since, of which this says nothing. False if nobody says anything.
+ */
+static bool aborted_settle(struct connection *connection, int fd)
+{
+	while (pending_look(connection, fd, 0) == OUTLOOK_UNDER_WAY) {
+		if (tcp_is_connecting(fd) || tcp_is_connected(fd))
+			return true;
+		SYS(SYS_sched_yield);
+	}
+	return connection->attention & ATTENTION_CONNECT;
+}
+
 /* A connect that is pending is asked about, not begun. */
 static int connect_again(struct connection *connection, int fd, const struct sockaddr *peer,
 			 socklen_t length)
@@ -264,6 +278,8 @@ static int connect_again(struct connection *connection, int fd, const struct soc
 			continue;
 		if (error == EALREADY || error == EINPROGRESS || error == EINTR)
 			return result;
+		if (error == ECONNABORTED && aborted_settle(connection, fd))
+			continue;
 		if (pending_look(connection, fd, error) == OUTLOOK_FAILED)
 			return connect_told(connection);
 		if (!(connection->attention & ATTENTION_PENDING))
