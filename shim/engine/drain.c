@@ -44,14 +44,14 @@ static bool drain_step(struct connection *connection, int fd, int64_t until_ns)
 	return !error || error == EAGAIN || loss_serve(connection, fd, error, LOSS_BY_SEND);
 }
 
-static void drain(struct connection *connection, int fd)
+static void drain(struct connection *connection, int fd, int64_t began_ns)
 {
 	int64_t pause = FIRST_LOOK_NS, until;
 	int saved_errno = errno;
 	struct timespec time;
 	uint64_t left;
 
-	until = clock_ns() +
+	until = began_ns +
 		(int64_t)policy_settings(engine.policy, connection->rule)->transfer.drain_ns;
 	while (drain_step(connection, fd, until)) {
 		if (connection->attention & ATTENTION_CONNECT)
@@ -72,22 +72,32 @@ static void drain(struct connection *connection, int fd)
 void drain_output(struct connection *connection, int fd)
 {
 	if (is_drained(connection) && connection->fds == 1)
-		drain(connection, fd);
+		drain(connection, fd, clock_ns());
 }
 
 /* By whatever number stands for it still. */
-void drain_all(void)
+static void drain_those(bool are_away, int64_t began_ns)
 {
 	struct connection *connection;
 
 	for (uint32_t i = 0; (connection = connection_at(i)); i++) {
 		int fd = connection->slot->fd;
 
-		if (!is_drained(connection))
+		if (!is_drained(connection) ||
+		    (!are_away && connection->attention & ATTENTION_CONNECT))
 			continue;
 		if (connection_of(fd) != connection)
 			fd = connection_fd_next(connection, -1);
 		if (fd >= 0)
-			drain(connection, fd);
+			drain(connection, fd, began_ns);
 	}
+}
+
+/* `drain` is for all of them together; those that only have to be heard of come first. */
+void drain_all(void)
+{
+	int64_t began = clock_ns();
+
+	drain_those(false, began);
+	drain_those(true, began);
 }

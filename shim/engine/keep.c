@@ -428,13 +428,15 @@ int keep_flush(struct connection *connection, int fd)
 uint64_t keep_left(struct connection *connection, int fd)
 {
 	struct keep *keep = connection_kept(connection);
-	uint64_t acknowledged = 0, signals, left;
+	uint64_t acknowledged, signals, left, given;
 
 	keep_lock(keep, &signals);
-	if (!tcp_bytes_acknowledged(fd, &acknowledged))
-		acknowledged = 0;
-	left = keep->end - keep->base;
-	left = left > acknowledged ? left - acknowledged : 0;
+	given = keep->given - keep->base;
+	/* Closed unseen, it is the kernel that hands over what it was given; and before the first
+	 * attempt to make it anew the socket still speaks of the connection that was lost. */
+	if (!tcp_bytes_acknowledged(fd, &acknowledged) || acknowledged > given)
+		acknowledged = given;
+	left = keep->end - keep->base - acknowledged;
 	keep_unlock(keep, &signals);
 	return left;
 }

@@ -340,11 +340,61 @@ static void exit_drains_two_numbers(void)
 	ends_during_outage(BY_EXIT, by_two_numbers);
 }
 
+#define MANY 4
+
+/* The limit is that of the process, however many connections it has. */
+static void exit_gives_up(void)
+{
+	struct script *script = server_script("r6R r6R r6R r6LR d");
+	int64_t began = now_ms();
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int fds[MANY];
+
+		for (int i = 0; i < MANY; i++)
+			fds[i] = script_connect(script);
+		for (int i = 0; i < MANY; i++) {
+			EXPECT_IS(send(fds[i], "first\n", 6, 0), 6);
+			until_lost(fds[i]);
+		}
+		for (int i = 0; i < MANY; i++)
+			EXPECT_IS(send(fds[i], "last\n", 5, 0), 5);
+		exit(check_failures);
+	}
+	EXPECT_IS(child_wait(pid), 0);
+	EXPECT_WITHIN(now_ms() - began, 450, 1400);
+	EXPECT_COUNT(lost_bytes, MANY * 5);
+}
+
+/* As libuv does it: nothing is left to wait for, and nothing is lost. */
+static void exit_closed_unseen(void)
+{
+	struct script *script = server_script("r6d");
+	int64_t began = now_ms();
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int fd = script_connect(script);
+
+		EXPECT_IS(send(fd, "first\n", 6, 0), 6);
+		syscall(SYS_close, fd);
+		exit(check_failures);
+	}
+	EXPECT_IS(child_wait(pid), 0);
+	EXPECT_WITHIN(now_ms() - began, 0, 2000);
+	EXPECT_TEXT(script, 0, "first\n");
+	EXPECT_COUNT(lost_bytes, 0);
+}
+
 #define ONE_WAY(keys) POLICY_TRANSFER("\"replay\":\"one_way\"," keys)
 #define POLICY_LINES ONE_WAY("\"max_buffer\":\"4KiB\",\"drain\":\"10s\"")
 #define POLICY_RECORDS ONE_WAY("\"max_buffer\":\"4KiB\",\"record\":\"8B\"")
 #define POLICY_OVERLAP ONE_WAY("\"max_buffer\":\"4KiB\",\"overlap\":\"8B\"")
 #define POLICY_SHORT ONE_WAY("\"drain\":\"500ms\"")
+#define POLICY_UNLIMITED                                                 \
+	POLICY_TENDED("\"transfer\":{\"replay\":\"one_way\",\"drain\":\"500ms\"}", \
+		      "\"max_retries\":\"unlimited\"")
 #define POLICY_FEW                                                                           \
 	POLICY_TENDED("\"transfer\":{\"replay\":\"one_way\",\"drain\":\"10s\"}", "\"max_ret" \
 										 "ries\":3")
@@ -374,6 +424,8 @@ static const struct check_case cases[] = {
 	CASE("quick_exit", quick_exit_drains, POLICY_LINES),
 	CASE("exit, by another number", exit_drains_other_number, POLICY_LINES),
 	CASE("exit, by two numbers", exit_drains_two_numbers, POLICY_LINES),
+	CASE("exit, in vain", exit_gives_up, POLICY_UNLIMITED),
+	CASE("exit, closed unseen", exit_closed_unseen, POLICY_LINES),
 };
 
 CHECK_MAIN(cases)
