@@ -26,8 +26,8 @@
 #include "peek.h"
 #include "policy/policy.h"
 
-/* Losses are made good at once, then every 20 ms, 50 times; keys of section `transfer`. */
-#define POLICY_TRANSFER(keys) POLICY_TENDED("\"transfer\":{" keys "}", "\"max_retries\":50")
+/* Losses are made good at once, then every 20 ms, 500 times; keys of section `transfer`. */
+#define POLICY_TRANSFER(keys) POLICY_TENDED("\"transfer\":{" keys "}", "\"max_retries\":500")
 /* The same with whole sections and how often. */
 #define POLICY_TENDED(sections, retries)                                                         \
 	"{\"version\":1,\"defaults\":{" sections ",\"connect\":{\"deadline\":\"30s\"},"          \
