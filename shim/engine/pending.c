@@ -7,6 +7,8 @@
 #include "hold.h"
 #include "patience.h"
 #include "pending_state.h"
+#include "shim/libc.h"
+#include "signals.h"
 #include "silence.h"
 #include "tcp.h"
 #include "tended.h"
@@ -212,19 +214,43 @@ void pending_renumber(struct connection *connection, int fd)
 	schedule_unlock(&signals);
 }
 
+/* One turn, in which signals come only while it sleeps: between two of them none is missed. */
+static int turn_wait(int64_t until_ns, struct wait_mask *signals)
+{
+	const struct timespec timeout = wait_span(until_ns);
+	int error = 0;
+
+	if (LIBC(ppoll)(NULL, 0, &timeout, &signals->inside) == 0)
+		return 0;
+	error = errno;
+	wait_mask_end(signals);
+	/* A sandbox may not know ppoll(). */
+	if (error != EINTR)
+		error = hold_until(until_ns);
+	else if (signals_restart())
+		error = 0;
+	wait_mask_begin(signals, NULL);
+	return error;
+}
+
 int pending_wait(struct connection *connection, int64_t until_ns)
 {
+	struct wait_mask signals;
+	int error = 0;
 	int64_t next;
 
-	for (;;) {
+	wait_mask_begin(&signals, NULL);
+	while (!error) {
 		next = pending_run();
 		if (pending_outlook(connection) != OUTLOOK_HELD)
-			return 0;
+			break;
 		if (clock_ns() >= until_ns)
-			return EAGAIN;
-		if (hold_until(next < until_ns ? next : until_ns) == EINTR)
-			return EINTR;
+			error = EAGAIN;
+		else
+			error = turn_wait(next < until_ns ? next : until_ns, &signals);
 	}
+	wait_mask_end(&signals);
+	return error;
 }
 
 static bool is_sibling(const struct call *call, const struct call *other)
