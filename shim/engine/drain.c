@@ -41,7 +41,8 @@ static bool drain_step(struct connection *connection, int fd, int64_t until_ns)
 	error = keep_flush(connection, fd);
 	if ((!error || error == EAGAIN) && tcp_is_lost(fd))
 		error = ECONNRESET;
-	return !error || error == EAGAIN || loss_serve(connection, fd, error, LOSS_BY_SEND);
+	return !error || error == EAGAIN ||
+	       loss_serve(connection, fd, error, LOSS_BY_SEND, connection->operation);
 }
 
 static void drain(struct connection *connection, int fd, int64_t began_ns)

@@ -202,7 +202,23 @@ static void loss_settle(struct connection *connection, enum loss loss, const uin
 	sys_signals_restore(signals);
 }
 
-bool loss_serve(struct connection *connection, int fd, int error, enum loss_finder finder)
+/* An odd ticket can be that of the connect, whose failure is no loss. */
+bool loss_is_past(const struct connection *connection, uint32_t operation)
+{
+	const struct keep *keep = connection_kept(connection);
+
+	return connection->operation != operation &&
+	       (operation % 2 == 0 || (keep && keep->rebuilds));
+}
+
+bool loss_is_mended(const struct connection *connection, uint32_t operation)
+{
+	return connection->attention & ATTENTION_CONNECT || connection->loss == LOSS_BUSY ||
+	       loss_is_past(connection, operation);
+}
+
+bool loss_serve(struct connection *connection, int fd, int error, enum loss_finder finder,
+		uint32_t operation)
 {
 	bool is_alive = finder == LOSS_BY_SILENCE || !error;
 	int saved_errno = errno;
@@ -211,14 +227,13 @@ bool loss_serve(struct connection *connection, int fd, int error, enum loss_find
 
 	if (!connection_owned(connection))
 		return false;
-	if (connection->attention & ATTENTION_CONNECT || connection->loss == LOSS_BUSY)
+	if (loss_is_mended(connection, operation))
 		return true;
 	/* A connect that failed goes on saying so. */
-	if (connection->slot->state != SLOT_CONNECTED)
-		return false;
-	if ((!is_alive && !tcp_is_lost(fd)) || !loss_claim(connection, &signals)) {
+	if (connection->slot->state != SLOT_CONNECTED || (!is_alive && !tcp_is_lost(fd)) ||
+	    !loss_claim(connection, &signals)) {
 		errno = saved_errno;
-		return connection->loss == LOSS_BUSY;
+		return loss_is_mended(connection, operation);
 	}
 	/* Another thread has been through all of it meanwhile. */
 	again = connection->attention & ATTENTION_CONNECT || (!is_alive && !tcp_is_lost(fd)) ||
@@ -256,7 +271,8 @@ enum loss_view loss_look(struct connection *connection, int fd)
 	if (!loss_is_end(connection, fd))
 		return LOSS_SEEN;
 	/* The errno stays where it is, for whoever is told in the end. */
-	return loss_serve(connection, fd, tcp_is_lost(fd) ? ECONNRESET : 0, LOSS_BY_READ)
+	return loss_serve(connection, fd, tcp_is_lost(fd) ? ECONNRESET : 0, LOSS_BY_READ,
+			  connection->operation)
 		       ? LOSS_HIDDEN
 		       : LOSS_SEEN;
 }

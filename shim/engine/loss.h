@@ -23,11 +23,20 @@ enum loss_finder {
 };
 
 /*
+ * Whether another thread has had it made anew since `operation`, the connection's word of
+ * that name, was read: what a call said that began then is of the connection before.
+ */
+bool loss_is_past(const struct connection *connection, uint32_t operation);
+/* The same, or it is at it. */
+bool loss_is_mended(const struct connection *connection, uint32_t operation);
+
+/*
  * A transfer on fd said that the connection is lost: error, or 0 for the end of
- * the stream where none is expected. True if it is being made anew, so that the call
+ * the stream where none is expected. operation: as it was before the transfer. True if it is being made anew, so that the call
  * is to be made again; else the loss is the program's.
  */
-bool loss_serve(struct connection *connection, int fd, int error, enum loss_finder finder);
+bool loss_serve(struct connection *connection, int fd, int error, enum loss_finder finder,
+		uint32_t operation);
 
 /* Whether the end of the stream is a loss: an answer is expected, or a peer for ever. */
 bool loss_is_end(const struct connection *connection, int fd);

@@ -146,17 +146,20 @@ static bool pending_settle(struct connection *connection, int fd, int flags, boo
 /* ---- losses ------------------------------------------------------------------------------ */
 
 /* True if the call is to be made again, on a connection that is made anew. */
-static bool loss_settle(struct connection *connection, int fd, bool sends, ssize_t *result)
+static bool loss_settle(struct connection *connection, int fd, bool sends, uint32_t operation,
+			ssize_t *result)
 {
 	int error = *result < 0 ? errno : 0;
 
+	if (loss_is_past(connection, operation))
+		return true;
 	/* After one that could not be made anew the socket is as new: the program knows of an end. */
 	if (error == ENOTCONN && connection->loss == LOSS_TOLD && !sends) {
 		*result = 0;
 		return false;
 	}
 	if (!sends && !error && silence_told(connection)) {
-		if (loss_serve(connection, fd, ETIMEDOUT, LOSS_BY_SILENCE))
+		if (loss_serve(connection, fd, ETIMEDOUT, LOSS_BY_SILENCE, operation))
 			return true;
 		errno = ETIMEDOUT;
 		*result = -1;
@@ -164,18 +167,10 @@ static bool loss_settle(struct connection *connection, int fd, bool sends, ssize
 	}
 	/* Another thread has just left it, to make it anew. */
 	if (error == ENOTCONN)
-		return connection->attention & ATTENTION_CONNECT || connection->loss == LOSS_BUSY;
+		return loss_is_mended(connection, operation);
 	if (error ? !error_is_loss(error) : sends || !loss_is_end(connection, fd))
 		return false;
-	return loss_serve(connection, fd, error, sends ? LOSS_BY_SEND : LOSS_BY_READ);
-}
-
-/* What a call said is of the connection before: another thread has had it made anew meanwhile. */
-static bool is_past(const struct connection *connection, uint32_t operation)
-{
-	uint32_t now = connection->operation;
-
-	return connection->is_stream && operation % 2 == 0 && now % 2 == 0 && now != operation;
+	return loss_serve(connection, fd, error, sends ? LOSS_BY_SEND : LOSS_BY_READ, operation);
 }
 
 /* True if the call is to be made again. */
@@ -200,9 +195,8 @@ static bool settle(struct connection *connection, int fd, int flags, bool sends,
 	}
 	if (*result < 0 && transient_serve(connection, fd, flags, errno, sends))
 		return true;
-	if (!connection->is_stream)
-		return false;
-	return is_past(connection, before->operation) || loss_settle(connection, fd, sends, result);
+	return connection->is_stream &&
+	       loss_settle(connection, fd, sends, before->operation, result);
 }
 
 bool transfer_settle(struct connection *connection, int fd, int flags, bool sends,
@@ -260,10 +254,7 @@ static int keep_wait(struct connection *connection, int fd, int flags, uint32_t 
 	int error = errno;
 
 	if (error != EAGAIN)
-		return is_past(connection, operation) ||
-				       loss_serve(connection, fd, error, LOSS_BY_SEND)
-			       ? 0
-			       : error;
+		return loss_serve(connection, fd, error, LOSS_BY_SEND, operation) ? 0 : error;
 	if (!may_wait(fd, flags))
 		return EAGAIN;
 	/* It is full for as long as the connection is away. */

@@ -50,8 +50,12 @@ static inline bool transfer_begin(struct connection *connection, int fd, int fla
 	before->saved_errno = errno;
 	before->attention = connection->attention;
 	before->operation = connection->operation;
-	return __builtin_expect((before->attention | connection->slot->reconnect_wanted) == 0, 1) ||
-	       transfer_attend(connection, fd, flags, sends);
+	if (__builtin_expect((before->attention | connection->slot->reconnect_wanted) == 0, 1))
+		return true;
+	if (!transfer_attend(connection, fd, flags, sends))
+		return false;
+	before->operation = connection->operation;
+	return true;
 }
 
 static inline bool transfer_end(struct connection *connection, int fd, int flags, bool sends,

@@ -362,7 +362,7 @@ static void closed_meanwhile(void)
 	EXPECT_IS(fds_open(), before);
 	/* And the number stands for something else. */
 	server_return(script);
-	EXPECT_IS(script_connect(script), fd);
+	EXPECT_IS(dup2(script_connect(script), fd), fd);
 	EXPECT_IS(recv(fd, &byte, 1, 0), 1);
 }
 
