@@ -16,7 +16,7 @@ static void error_correct(struct connection *connection, int fd, int *error)
 		*error = *error ? *error : pending_foreign_error(connection, fd);
 		/* Whoever asks first is told of a loss: a read that follows says 0. */
 		if (*error && connection->is_stream && error_is_loss(*error) &&
-		    loss_serve(connection, fd, *error, LOSS_BY_SEND, connection->operation))
+		    loss_serve(connection, fd, *error, LOSS_BY_READ, connection->operation))
 			*error = 0;
 	} else if (connection->attention & ATTENTION_PENDING && *error)
 		*error = pending_look(connection, fd, *error) == OUTLOOK_FAILED

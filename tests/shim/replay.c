@@ -270,6 +270,23 @@ static void one_byte_spliced(void)
 	expect_told(fd, CAUSE_UNSAFE);
 }
 
+/* Event loops ask so first. */
+static void one_byte_and_so_error(void)
+{
+	struct script *script = server_script("r7s1gR e");
+	int fd = script_connect(script);
+	char byte;
+
+	ask(fd, "request");
+	EXPECT_IS(recv(fd, &byte, 1, 0), 1);
+	server_go(script);
+	until_lost(fd);
+	EXPECT_IS(socket_error(fd), ECONNRESET);
+	EXPECT_IS(recv(fd, &byte, 1, 0), 0);
+	EXPECT_COUNT(reconnects, 0);
+	EXPECT_COUNT(retries_denied_unsafe, 1);
+}
+
 /* Nor is the end then a loss. */
 static void one_byte_and_end(void)
 {
@@ -466,6 +483,7 @@ static const struct check_case cases[] = {
 	CASE_TOLD("one answer byte was peeked at, recvmmsg", one_byte_peeked_by_recvmsg,
 		  POLICY_UNANSWERED),
 	CASE_TOLD("one answer byte was spliced", one_byte_spliced, POLICY_UNANSWERED),
+	CASE_TOLD("one answer byte, then SO_ERROR", one_byte_and_so_error, POLICY_UNANSWERED),
 	CASE_TOLD("one answer byte, then the end", one_byte_and_end, POLICY_UNANSWERED),
 	CASE_TOLD("one answer byte was not read yet", one_byte_unread, POLICY_UNANSWERED),
 	CASE("lost between exchanges", lost_between_exchanges),
