@@ -148,10 +148,24 @@ enum policy_match policy_rule_match(const struct policy *policy, int rule,
 	return MATCH_OK;
 }
 
+#define MASKED_RULES 64
+
+uint64_t policy_rules_of_others(const struct policy *policy,
+				const struct policy_destination *destination)
+{
+	uint64_t others = 0;
+
+	for (uint32_t i = 0; i < policy->rule_count && i < MASKED_RULES; i++)
+		if (!programs_match(policy, policy_rule(policy, (int)i)->programs, destination))
+			others |= UINT64_C(1) << i;
+	return others;
+}
+
 int policy_rule_find(const struct policy *policy, const struct policy_destination *destination)
 {
 	for (uint32_t i = 0; i < policy->rule_count; i++)
-		if (policy_rule_match(policy, (int)i, destination) == MATCH_OK)
+		if (!(i < MASKED_RULES && destination->other_programs >> i & 1) &&
+		    policy_rule_match(policy, (int)i, destination) == MATCH_OK)
 			return (int)i;
 	return RULE_NONE;
 }

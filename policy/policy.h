@@ -267,11 +267,12 @@ const char *policy_profile_name(unsigned int i);
 
 /* Where a program wants to go. Unknown strings are NULL. */
 struct policy_destination {
-	const char *exec_path; /* AT_EXECFN, as the program was started */
-	const char *exe_path;  /* what /proc/self/exe names */
-	const char *host;      /* the name that the address was looked up by */
-	const char *unix_path; /* AF_UNIX: the path, "@name" if abstract */
-	uint8_t address[16];   /* IPv4 as ::ffff:a.b.c.d */
+	const char *exec_path;   /* AT_EXECFN, as the program was started */
+	const char *exe_path;    /* what /proc/self/exe names */
+	const char *host;        /* the name that the address was looked up by */
+	const char *unix_path;   /* AF_UNIX: the path, "@name" if abstract */
+	uint64_t other_programs; /* policy_rules_of_others(), or 0 */
+	uint8_t address[16];     /* IPv4 as ::ffff:a.b.c.d */
 	uint32_t scope_id;
 	uint16_t port; /* host byte order */
 	bool is_unix;
@@ -291,6 +292,14 @@ enum policy_match {
 /* The first field of the rule that does not match, or MATCH_OK. */
 enum policy_match policy_rule_match(const struct policy *policy, int rule,
 				    const struct policy_destination *destination);
+
+/*
+ * Bits of those among the first 64 rules that are for other programs than the
+ * destination's. A program stays the same, so that this need not be found out again for
+ * each of its destinations.
+ */
+uint64_t policy_rules_of_others(const struct policy *policy,
+				const struct policy_destination *destination);
 
 /* The first rule that matches, or RULE_NONE. */
 int policy_rule_find(const struct policy *policy, const struct policy_destination *destination);

@@ -68,6 +68,11 @@ static void rules_prepare(void)
 					      sizeof(engine.exe_path) - 1);
 	}
 	engine.exe_path[length > 0 ? length : 0] = '\0';
+	engine.other_programs = policy_rules_of_others(
+		engine.policy, &(struct policy_destination){
+				       .exec_path = engine.exec_path,
+				       .exe_path = engine.exe_path[0] ? engine.exe_path : NULL,
+			       });
 }
 
 /* Once: what was said first caused what would be said next, and a child that is forked

@@ -201,9 +201,9 @@ bool connection_is_pending(const struct connection *connection)
 }
 
 /* One fd fewer stands for it. A forked child's copy just forgets. */
-static void connection_drop(struct connection *connection, int fd)
+static void connection_drop(struct connection *connection, int fd, int32_t pid)
 {
-	if (!connection_owned(connection))
+	if (connection->owner != pid)
 		return;
 	if (atomic_fetch_sub_explicit(&connection->fds, 1, memory_order_acq_rel) != 1) {
 		if (connection->attention & ATTENTION_PENDING)
@@ -223,12 +223,14 @@ static void connection_drop(struct connection *connection, int fd)
 static void fd_forget(int fd)
 {
 	struct connection *connection;
+	int32_t pid;
+	enum engine_memory memory = engine_memory(&pid);
 
-	if (engine_memory(NULL) == MEMORY_BORROWED)
+	if (memory == MEMORY_BORROWED)
 		return;
 	connection = fd_exchange(fd, NULL);
-	if (connection)
-		connection_drop(connection, fd);
+	if (connection && memory == MEMORY_OWN)
+		connection_drop(connection, fd, pid);
 }
 
 /* A vfork child closes its own numbers, in memory that is its parent's. */
@@ -342,7 +344,7 @@ struct connection *connection_open(int fd, uint32_t record, int rule, int32_t ow
 	atomic_store_explicit(&connection->slot->rule, rule, memory_order_relaxed);
 	before = fd_exchange(fd, connection);
 	if (before)
-		connection_drop(before, fd);
+		connection_drop(before, fd, owner);
 	if (fd_kind(fd) & FD_SHARED)
 		connection_share(connection, fd);
 	return connection;
@@ -437,8 +439,10 @@ void connections_share(void)
 void fd_duplicated(int fd, int target)
 {
 	struct connection *connection = connection_of(fd);
+	int32_t pid;
+	enum engine_memory memory = engine_memory(&pid);
 
-	if (fd == target || engine_memory(NULL) == MEMORY_BORROWED)
+	if (fd == target || memory == MEMORY_BORROWED)
 		return;
 	if (fd_kind(fd) & FD_STREAM && !connection)
 		fd_kind_set(fd, fd_kind(fd) | FD_SHARED);
@@ -453,6 +457,6 @@ void fd_duplicated(int fd, int target)
 		return;
 	}
 	connection = fd_exchange(target, connection);
-	if (connection)
-		connection_drop(connection, target);
+	if (connection && memory == MEMORY_OWN)
+		connection_drop(connection, target, pid);
 }

@@ -16,9 +16,10 @@
 struct engine {
 	const struct policy *policy; /* never changes once it is set */
 	struct store store;
-	const char *exec_path; /* for rules that match programs */
-	bool matches_hosts;    /* some rule does */
-	char exe_path[256];    /* what /proc/self/exe names; "" if unknown */
+	const char *exec_path;   /* for rules that match programs */
+	bool matches_hosts;      /* some rule does */
+	uint64_t other_programs; /* rules that are not for this one: policy_rules_of_others() */
+	char exe_path[256];      /* what /proc/self/exe names; "" if unknown */
 };
 
 extern struct engine engine;

@@ -78,6 +78,7 @@ static bool lookup_begin(struct lookup *lookup, const char *host)
 	const struct policy_destination destination = {
 		.exec_path = engine.exec_path,
 		.exe_path = engine.exe_path[0] ? engine.exe_path : NULL,
+		.other_programs = engine.other_programs,
 		.host = host,
 	};
 	int rule = policy_rule_find(engine.policy, &destination);

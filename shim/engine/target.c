@@ -103,6 +103,7 @@ bool target_find(struct target *target, int fd, const struct sockaddr *peer, soc
 	struct policy_destination destination = {
 		.exec_path = engine.exec_path,
 		.exe_path = engine.exe_path[0] ? engine.exe_path : NULL,
+		.other_programs = engine.other_programs,
 	};
 	const struct policy_rule *rule;
 	unsigned int kind;

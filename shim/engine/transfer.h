@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <sys/single_threaded.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -58,6 +59,17 @@ static inline bool transfer_begin(struct connection *connection, int fd, int fla
 	return true;
 }
 
+/* Copies: what the quick way needs stays in registers. */
+static inline bool transfer_end_slowly(struct connection *connection, int fd, int flags, bool sends,
+				       struct transfer_before before, ssize_t *result)
+{
+	ssize_t told = *result;
+	bool again = transfer_settle(connection, fd, flags, sends, &before, &told);
+
+	*result = told;
+	return again;
+}
+
 static inline bool transfer_end(struct connection *connection, int fd, int flags, bool sends,
 				const struct transfer_before *before, ssize_t *result)
 {
@@ -65,22 +77,36 @@ static inline bool transfer_end(struct connection *connection, int fd, int flags
 	if (__builtin_expect((before->attention | connection->attention) == 0, 1) &&
 	    (*result > 0 || (*result == 0 && sends) || (*result < 0 && errno == EAGAIN)))
 		return false;
-	return transfer_settle(connection, fd, flags, sends, before, result);
+	return transfer_end_slowly(connection, fd, flags, sends, *before, result);
+}
+
+/*
+ * Bytes of a transfer. As long as nobody else counts in the same word, no other thread
+ * and no other process, one instruction will do that a handler cannot split.
+ */
+static inline void bytes_count(const struct connection *connection, _Atomic uint64_t *counter,
+			       uint64_t bytes)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__clang_analyzer__)
+	if (__libc_single_threaded && !connection->is_shared && !connection->spare) {
+		__asm__ volatile("addq %1, %0" : "+m"(*(uint64_t *)counter) : "er"(bytes) : "cc");
+		return;
+	}
+#endif
+	atomic_fetch_add_explicit(counter, bytes, memory_order_relaxed);
 }
 
 static inline ssize_t transfer_sent(struct connection *connection, ssize_t result)
 {
 	if (result > 0)
-		atomic_fetch_add_explicit(connection->sent_bytes, (uint64_t)result,
-					  memory_order_relaxed);
+		bytes_count(connection, connection->sent_bytes, (uint64_t)result);
 	return result;
 }
 
 static inline ssize_t transfer_received(struct connection *connection, ssize_t result)
 {
 	if (result > 0) {
-		atomic_fetch_add_explicit(connection->received_bytes, (uint64_t)result,
-					  memory_order_relaxed);
+		bytes_count(connection, connection->received_bytes, (uint64_t)result);
 		atomic_store_explicit(
 			&connection->slot->answered_bytes,
 			atomic_load_explicit(connection->sent_bytes, memory_order_relaxed),
@@ -101,6 +127,13 @@ static inline bool transfer_is_kept(const struct connection *connection,
 	return __builtin_expect(before->attention | connection->attention, 0) &&
 	       connection->attention & ATTENTION_KEPT && count >= 0;
 }
+
+/* For hooks that are called most: their frame is made behind this only. */
+static inline bool fd_is_managed(int fd)
+{
+	return __builtin_expect(connection_of(fd) != NULL, 0);
+}
+#define BEHIND static __attribute__((noinline))
 
 /*
  * SEND(fd, flags, vector, count, call): the call, its result counted as sent if fd

@@ -106,9 +106,15 @@ HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t le
 	return result;
 }
 
-HOOK ssize_t send(int fd, const void *data, size_t size, int flags)
+BEHIND ssize_t send_managed(int fd, const void *data, size_t size, int flags)
 {
 	return SEND_BYTES(fd, flags, data, size, LIBC(send)(fd, data, size, flags));
+}
+
+HOOK ssize_t send(int fd, const void *data, size_t size, int flags)
+{
+	return fd_is_managed(fd) ? send_managed(fd, data, size, flags)
+				 : LIBC(send)(fd, data, size, flags);
 }
 
 HOOK ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *peer,
@@ -220,13 +226,19 @@ static bool asks_errors(int flags)
 	return flags & MSG_ERRQUEUE;
 }
 
-HOOK ssize_t recv(int fd, void *data, size_t size, int flags)
+BEHIND ssize_t recv_managed(int fd, void *data, size_t size, int flags)
 {
 	if (asks_errors(flags))
 		return LIBC(recv)(fd, data, size, flags);
 	if (only_looks(flags))
 		return LOOK(fd, flags, LIBC(recv)(fd, data, size, flags));
 	return RECEIVE(fd, flags, LIBC(recv)(fd, data, size, flags));
+}
+
+HOOK ssize_t recv(int fd, void *data, size_t size, int flags)
+{
+	return fd_is_managed(fd) ? recv_managed(fd, data, size, flags)
+				 : LIBC(recv)(fd, data, size, flags);
 }
 
 HOOK ssize_t __recv_chk(int fd, void *data, size_t size, size_t room, int flags)

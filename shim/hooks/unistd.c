@@ -10,9 +10,14 @@
 #include "shim/engine/transfer.h"
 #include "shim/libc.h"
 
-HOOK ssize_t read(int fd, void *data, size_t size)
+BEHIND ssize_t read_managed(int fd, void *data, size_t size)
 {
 	return RECEIVE(fd, 0, LIBC(read)(fd, data, size));
+}
+
+HOOK ssize_t read(int fd, void *data, size_t size)
+{
+	return fd_is_managed(fd) ? read_managed(fd, data, size) : LIBC(read)(fd, data, size);
 }
 
 HOOK ssize_t __read_chk(int fd, void *data, size_t size, size_t room)
@@ -20,9 +25,14 @@ HOOK ssize_t __read_chk(int fd, void *data, size_t size, size_t room)
 	return RECEIVE(fd, 0, LIBC(__read_chk)(fd, data, size, room));
 }
 
-HOOK ssize_t write(int fd, const void *data, size_t size)
+BEHIND ssize_t write_managed(int fd, const void *data, size_t size)
 {
 	return SEND_BYTES(fd, 0, data, size, LIBC(write)(fd, data, size));
+}
+
+HOOK ssize_t write(int fd, const void *data, size_t size)
+{
+	return fd_is_managed(fd) ? write_managed(fd, data, size) : LIBC(write)(fd, data, size);
 }
 
 HOOK int close(int fd)
