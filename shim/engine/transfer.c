@@ -254,7 +254,10 @@ static int keep_wait(struct connection *connection, int fd, int flags, uint32_t 
 	int error = errno;
 
 	if (error != EAGAIN)
-		return loss_serve(connection, fd, error, LOSS_BY_SEND, operation) ? 0 : error;
+		return transient_serve(connection, fd, flags, error, true) ||
+				       loss_serve(connection, fd, error, LOSS_BY_SEND, operation)
+			       ? 0
+			       : error;
 	if (!may_wait(fd, flags))
 		return EAGAIN;
 	/* It is full for as long as the connection is away. */
@@ -299,6 +302,8 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 				 connection->attention & ATTENTION_CONNECT);
 		if (sent >= 0) {
 			done += (size_t)sent;
+			if (connection->attention & ATTENTION_RETRIED)
+				transient_end(connection);
 			continue;
 		}
 		error = errno;

@@ -58,6 +58,9 @@ static bool local_serve(struct connection *connection, int error, int64_t until_
 	if (!(connection->attention & ATTENTION_RETRIED)) {
 		keep->waits = 0;
 		keep->waiting_since_ns = clock_ns();
+	} else if (until_ns != INT64_MAX) {
+		/* The limit is that of the program's call, not of each of ours. */
+		until_ns -= clock_ns() - keep->waiting_since_ns;
 	}
 	keep->waits++;
 	failure_find(connection, keep, error, &failure);
