@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls of a program that fail as if this machine lacked memory or buffers: behind
- * holdfast in LD_PRELOAD, so that holdfast's own calls of libc are what fails.
+ * Calls that fail as if this machine lacked memory or buffers: behind holdfast in
+ * LD_PRELOAD, so that what fails is what holdfast takes for libc.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <stddef.h>
-#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <unistd.h>
 
-/* The program's knobs: how many of the next calls fail, with what, and how many were made. */
-int faulty_next, faulty_error = ENOBUFS, faulty_calls;
+/* The first thread's, which is the test: how many of the next calls fail, with what, and how many there were. */
+int faulty_next, faulty_error, faulty_calls;
 
 static int fails(void)
 {
+	if (syscall(SYS_gettid) != getpid())
+		return 0;
 	faulty_calls++;
 	if (faulty_next <= 0)
 		return 0;
@@ -24,10 +26,10 @@ static int fails(void)
 
 ssize_t send(int fd, const void *data, size_t size, int flags)
 {
-	return fails() ? -1 : sendto(fd, data, size, flags, NULL, 0);
+	return fails() ? -1 : syscall(SYS_sendto, fd, data, size, flags, NULL, 0);
 }
 
 ssize_t recv(int fd, void *data, size_t size, int flags)
 {
-	return fails() ? -1 : recvfrom(fd, data, size, flags, NULL, NULL);
+	return fails() ? -1 : syscall(SYS_recvfrom, fd, data, size, flags, NULL, NULL);
 }
