@@ -227,6 +227,108 @@ static void test_rule(void **state)
 	free(policy);
 }
 
+/* ---- connections that were lost ----------------------------------------------------------- */
+
+/* max_attempts 3; attempt: tries to make it anew so far. */
+struct lost {
+	enum policy_replay replay;
+	struct policy_loss loss;
+	uint32_t attempt;
+	uint64_t elapsed_ns;
+	/* then */
+	enum policy_action_taken action;
+	enum policy_cause cause;
+	uint64_t delay_ns;
+};
+
+#define NEVER REPLAY_NEVER
+#define UNSENT REPLAY_UNSENT
+#define UNANSWERED REPLAY_UNANSWERED
+#define ONE_WAY REPLAY_ONE_WAY
+#define MOVED .bytes_moved = 1
+
+static const struct lost losses[] = {
+	/* Nothing was moved: at once, and then as often as connects are retried. */
+	{ UNSENT, { 0 }, 0, 0, NOW, CAUSE_NONE, 0 },
+	{ UNSENT, { 0 }, 1, 0, AFTER, CAUSE_NONE, 1 * S },
+	{ UNSENT, { 0 }, 3, 0, AFTER, CAUSE_NONE, 4 * S },
+	{ UNSENT, { 0 }, 4, 0, GIVE_UP, CAUSE_LIMIT, 0 },
+	{ UNSENT, { 0 }, 0, 60 * S, GIVE_UP, CAUSE_DEADLINE, 0 },
+	{ UNSENT, { 0 }, 2, 59 * S, AFTER, CAUSE_NONE, 1 * S },
+	{ UNANSWERED, { 0 }, 0, 0, NOW, CAUSE_NONE, 0 },
+	{ ONE_WAY, { 0 }, 0, 0, NOW, CAUSE_NONE, 0 },
+	{ NEVER, { 0 }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	/* Bytes were moved. */
+	{ NEVER, { MOVED }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ UNSENT, { MOVED }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ UNSENT, { .bytes_moved = UINT64_MAX }, 1, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ UNANSWERED, { MOVED }, 0, 0, NOW, CAUSE_NONE, 0 },
+	{ UNANSWERED, { MOVED }, 1, 0, AFTER, CAUSE_NONE, 1 * S },
+	{ ONE_WAY, { MOVED }, 0, 0, NOW, CAUSE_NONE, 0 },
+	/* An answer came; it is none where output goes one way. */
+	{ UNANSWERED, { MOVED, .is_answered = true }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ ONE_WAY, { MOVED, .is_answered = true }, 0, 0, NOW, CAUSE_NONE, 0 },
+	/* The exchange was sent again before: max_attempts counts the first time, too. */
+	{ UNANSWERED, { MOVED, .exchanges = 1 }, 0, 0, NOW, CAUSE_NONE, 0 },
+	{ UNANSWERED, { MOVED, .exchanges = 2 }, 0, 0, PASS, CAUSE_LIMIT, 0 },
+	{ UNANSWERED, { MOVED, .exchanges = UINT32_MAX - 1 }, 0, 0, PASS, CAUSE_LIMIT, 0 },
+	{ ONE_WAY, { MOVED, .exchanges = 9 }, 0, 0, NOW, CAUSE_NONE, 0 },
+	/* It was not kept. */
+	{ UNANSWERED, { MOVED, .is_overflowed = true }, 0, 0, PASS, CAUSE_BUFFER, 0 },
+	{ ONE_WAY, { MOVED, .is_overflowed = true }, 0, 0, PASS, CAUSE_BUFFER, 0 },
+	{ UNANSWERED,
+	  { MOVED, .is_answered = true, .is_overflowed = true },
+	  0,
+	  0,
+	  PASS,
+	  CAUSE_UNSAFE,
+	  0 },
+	/* Never, whatever the policy says. */
+	{ UNSENT, { .is_shared = true }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ UNSENT, { .is_half_closed = true }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ UNSENT, { .is_immovable = true }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ UNANSWERED, { MOVED, .is_shared = true }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ UNANSWERED, { MOVED, .is_half_closed = true }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ UNANSWERED, { MOVED, .is_session = true }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ ONE_WAY, { MOVED, .is_session = true }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ ONE_WAY, { MOVED, .is_shared = true }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ ONE_WAY, { MOVED, .is_immovable = true }, 0, 0, PASS, CAUSE_UNSAFE, 0 },
+	{ ONE_WAY, { MOVED, .is_half_closed = true }, 4, 60 * S, PASS, CAUSE_UNSAFE, 0 },
+};
+
+static struct policy_verdict lost_decide(const struct lost *lost, enum policy_decision decision)
+{
+	struct policy policy = base_policy();
+	struct policy_situation situation = {
+		.operation = OPERATION_RECONNECT,
+		.category = CATEGORY_NETWORK,
+		.error = 104,
+		.attempt = lost->attempt,
+		.elapsed_ns = lost->elapsed_ns,
+		.loss = &lost->loss,
+	};
+
+	policy.defaults.transfer.replay = (uint8_t)lost->replay;
+	policy.defaults.transfer.max_attempts = 3;
+	policy.defaults.strategies[CATEGORY_NETWORK].decision = (uint8_t)decision;
+	return policy_decide(&policy, RULE_NONE, &situation);
+}
+
+static void test_losses(void **state)
+{
+	for (size_t i = 0; i < COUNT(losses); i++) {
+		struct policy_verdict verdict = lost_decide(&losses[i], DECISION_BACKOFF);
+
+		assert_row(i, verdict.action, losses[i].action);
+		assert_row(i, verdict.cause, losses[i].cause);
+		assert_row(i, verdict.delay_ns, losses[i].delay_ns);
+		/* And where the errno's category is none to be retried. */
+		verdict = lost_decide(&losses[i], DECISION_NONE);
+		assert_row(i, verdict.action, VERDICT_PASS_ON);
+		assert_row(i, verdict.cause, CAUSE_CATEGORY);
+	}
+}
+
 struct bound {
 	uint64_t attempt_timeout, deadline;
 	uint8_t bounded;
@@ -384,6 +486,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows_in_every_category),
+		cmocka_unit_test(test_losses),
 		cmocka_unit_test(test_without_limits),
 		cmocka_unit_test(test_rule),
 		cmocka_unit_test(test_attempt_bound),
