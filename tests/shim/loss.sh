@@ -1,5 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Lost connections: made anew while no byte was moved, else told as without holdfast.
+# Connections that are lost before a byte was moved are made anew.
 . "$(dirname "$0")/../lib.sh"
 "$BUILD/tests/shim/loss"

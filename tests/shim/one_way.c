@@ -392,7 +392,7 @@ static void exit_closed_unseen(void)
 #define POLICY_RECORDS ONE_WAY("\"max_buffer\":\"4KiB\",\"record\":\"8B\"")
 #define POLICY_OVERLAP ONE_WAY("\"max_buffer\":\"4KiB\",\"overlap\":\"8B\"")
 #define POLICY_SHORT ONE_WAY("\"drain\":\"500ms\"")
-#define POLICY_UNLIMITED                                                 \
+#define POLICY_UNLIMITED                                                           \
 	POLICY_TENDED("\"transfer\":{\"replay\":\"one_way\",\"drain\":\"500ms\"}", \
 		      "\"max_retries\":\"unlimited\"")
 #define POLICY_FEW                                                                           \
