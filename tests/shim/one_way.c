@@ -270,7 +270,7 @@ enum ending { BY_EXIT, BY_QUICK_EXIT, BY_UNDERSCORE_EXIT };
  * In a child of its own, which connects by itself, its server being the parent's: loses it,
  * sends, and ends while nobody listens. act: what it does to its numbers before.
  */
-static void ends_during_outage(enum ending ending, void (*act)(int *fd))
+static void ends_during_outage(enum ending ending, int (*act)(int fd))
 {
 	struct script *script = server_script("r6LR d");
 	pid_t pid = fork();
@@ -278,7 +278,7 @@ static void ends_during_outage(enum ending ending, void (*act)(int *fd))
 	if (pid == 0) {
 		int fd = outage_begin(script);
 
-		act(&fd);
+		fd = act(fd);
 		EXPECT_IS(send(fd, "last\n", 5, 0), 5);
 		if (ending == BY_EXIT)
 			exit(check_failures);
@@ -296,23 +296,23 @@ static void ends_during_outage(enum ending ending, void (*act)(int *fd))
 	EXPECT_COUNT(lost_bytes, 0);
 }
 
-static void nothing_else(int *fd)
+static int nothing_else(int fd)
 {
-	(void)fd;
+	return fd;
 }
 
 /* As for a program whose output it becomes. */
-static void by_another_number(int *fd)
+static int by_another_number(int fd)
 {
-	int copy = fcntl(*fd, F_DUPFD, 100);
+	int copy = fcntl(fd, F_DUPFD, 100);
 
-	close(*fd);
-	*fd = copy;
+	close(fd);
+	return copy;
 }
 
-static void by_two_numbers(int *fd)
+static int by_two_numbers(int fd)
 {
-	*fd = fcntl(*fd, F_DUPFD, 100);
+	return fcntl(fd, F_DUPFD, 100);
 }
 
 static void exit_drains(void)

@@ -4,8 +4,6 @@
 
 #include "script.h"
 
-extern char **environ;
-
 /* The last connection of an fd, as the tool is told of it. */
 static void id_write(char *id, size_t size, int fd)
 {
