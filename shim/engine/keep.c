@@ -214,25 +214,31 @@ static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *ve
 static uint64_t room_make(struct keep *keep, const struct policy_transfer *transfer, int fd,
 			  bool is_away)
 {
-	uint64_t acknowledged = 0, safe, queued = keep->end - keep->start;
+	uint64_t acknowledged = 0, has, safe, queued = keep->end - keep->start;
 
 	if (queued < keep->size || is_away)
 		return keep->size - queued;
 	/* All bytes that were given and are not in the kernel's queue any more. */
 	if (!tcp_bytes_acknowledged(fd, &acknowledged))
 		return 0;
-	safe = keep->base + acknowledged;
-	if (safe > keep->given)
-		safe = keep->given;
-	safe = safe > transfer->overlap_bytes ? safe - transfer->overlap_bytes : 0;
+	has = keep->base + acknowledged < keep->given ? keep->base + acknowledged : keep->given;
+	safe = has > transfer->overlap_bytes ? has - transfer->overlap_bytes : 0;
 	if (safe <= keep->start)
 		return 0;
-	/* Records are sent again whole; one that is longer than the ring cannot be. */
-	if (!record_begin(keep, transfer, keep->start, &safe))
+	record_begin(keep, transfer, keep->start, &safe);
+	/* Records are sent again whole: rather with less overlap than not at all. */
+	if (safe <= keep->start) {
+		safe = has;
+		record_begin(keep, transfer, keep->start, &safe);
+	}
+	if (safe <= keep->start) {
+		/* One that fills the ring cannot be; the end of another may be acknowledged yet. */
+		if (has < keep->end)
+			return 0;
 		keep->is_overflowed = true;
-	if (safe <= keep->start)
-		safe = keep->base + acknowledged;
-	keep->start = safe > keep->start ? safe : keep->start;
+		safe = has;
+	}
+	keep->start = safe;
 	return keep->size - (keep->end - keep->start);
 }
 

@@ -55,7 +55,8 @@ bool record_begin(const struct keep *keep, const struct policy_transfer *transfe
 	}
 	at = newline_before(keep, oldest, at);
 	*offset = at;
-	return at == 0 || (at > oldest && ring_at(keep, at - 1) == '\n');
+	/* What is kept begins with a record, and may be the oldest that is there. */
+	return at == 0 || at == keep->start || (at > oldest && ring_at(keep, at - 1) == '\n');
 }
 
 uint64_t record_next(const struct keep *keep, const struct policy_transfer *transfer,

@@ -185,6 +185,24 @@ static void long_record(void)
 	EXPECT_COUNT(retries_denied_buffer, 1);
 }
 
+/* The same in pieces: what is left of it is no record for anybody else. */
+static void long_record_in_pieces(void)
+{
+	struct script *script = server_script("r6000R d");
+	int fd = script_connect(script);
+	static char piece[1000];
+
+	for (int i = 0; i < 6; i++) {
+		EXPECT_IS(send(fd, piece, sizeof(piece), 0), sizeof(piece));
+		sleep_ms(5);
+	}
+	until_lost(fd);
+	EXPECT_IS(send(fd, "\n", 1, MSG_NOSIGNAL), -1);
+	EXPECT_ERRNO(ECONNRESET);
+	EXPECT_COUNT(reconnects, 0);
+	EXPECT_COUNT(retries_denied_buffer, 1);
+}
+
 /* ---- the end -------------------------------------------------------------------------------------- */
 
 static void close_drains(void)
@@ -390,6 +408,7 @@ static void exit_closed_unseen(void)
 #define ONE_WAY(keys) POLICY_TRANSFER("\"replay\":\"one_way\"," keys)
 #define POLICY_LINES ONE_WAY("\"max_buffer\":\"4KiB\",\"drain\":\"10s\"")
 #define POLICY_RECORDS ONE_WAY("\"max_buffer\":\"4KiB\",\"record\":\"8B\"")
+#define POLICY_LONG ONE_WAY("\"max_buffer\":\"4KiB\",\"record\":\"10000B\"")
 #define POLICY_OVERLAP ONE_WAY("\"max_buffer\":\"4KiB\",\"overlap\":\"8B\"")
 #define POLICY_SHORT ONE_WAY("\"drain\":\"500ms\"")
 #define POLICY_UNLIMITED                                                           \
@@ -414,6 +433,8 @@ static const struct check_case cases[] = {
 	CASE("an outage, blocking", outage_blocking, POLICY_LINES),
 	CASE("an outage, SO_SNDTIMEO", outage_send_timeout, POLICY_LINES),
 	CASE("a record longer than the buffer", long_record, POLICY_LINES),
+	CASE("a line longer than the buffer, in pieces", long_record_in_pieces, POLICY_LINES),
+	CASE("a record longer than the buffer, in pieces", long_record_in_pieces, POLICY_LONG),
 	CASE("close", close_drains, POLICY_LINES),
 	CASE("shutdown", shutdown_drains, POLICY_LINES),
 	CASE("close, in vain", close_gives_up, POLICY_SHORT),
