@@ -9,6 +9,7 @@
 #define HOLDFAST_ENGINE_TRANSFER_H
 
 #include <errno.h>
+#include <limits.h>
 #include <stdint.h>
 #include <sys/single_threaded.h>
 #include <sys/types.h>
@@ -125,7 +126,7 @@ static inline bool transfer_is_kept(const struct connection *connection,
 				    const struct transfer_before *before, int count)
 {
 	return __builtin_expect(before->attention | connection->attention, 0) &&
-	       connection->attention & ATTENTION_KEPT && count >= 0;
+	       connection->attention & ATTENTION_KEPT && count >= 0 && count <= IOV_MAX;
 }
 
 /* For hooks that are called most: their frame is made behind this only. */

@@ -3,6 +3,7 @@
  * What is sent again: byte for byte what the program sent by whatever call, but for
  * what cannot be kept; and sessions, which end with their connection.
  */
+#include <limits.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
@@ -377,6 +378,23 @@ static void ssh_banner(void)
 	EXPECT_COUNT(retries_denied_unsafe, 1);
 }
 
+/* The kernel refuses it before it has sent a byte. */
+static void too_many_pieces(void)
+{
+	struct script *script = server_script("e");
+	static struct iovec pieces[IOV_MAX + 1];
+	struct msghdr message = { .msg_iov = pieces, .msg_iovlen = IOV_MAX + 1 };
+	int fd = script_connect(script);
+
+	for (int i = 0; i <= IOV_MAX; i++)
+		pieces[i] = (struct iovec){ data, 1 };
+	EXPECT_IS(writev(fd, pieces, IOV_MAX + 1), -1);
+	EXPECT_ERRNO(EINVAL);
+	EXPECT_IS(sendmsg(fd, &message, 0), -1);
+	EXPECT_ERRNO(EMSGSIZE);
+	expect_echo(fd, "hello");
+}
+
 #define CASE(name, run)                               \
 	{                                             \
 		name, run, POLICY_UNANSWERED, NULL, 0 \
@@ -395,6 +413,7 @@ static const struct check_case cases[] = {
 	CASE("sendmmsg", all_by_sendmmsg),
 	CASE("in parts, non-blocking", nonblocking_in_parts),
 	CASE("in parts, blocking", blocking_in_parts),
+	CASE_TOLD("too many pieces", too_many_pieces),
 	CASE_TOLD("sendfile: not kept", by_sendfile),
 	CASE_TOLD("splice: not kept", by_splice),
 	CASE("sendfile: the exchange before", by_sendfile_before),
