@@ -187,9 +187,9 @@ static bool settle(struct connection *connection, int fd, int flags, bool sends,
 	if (*result > 0) {
 		if (connection->attention & ATTENTION_IDLE)
 			silence_break(connection);
-		if (connection->attention & ATTENTION_KEPT && sends)
+		if (transfer_keeps(connection) && sends)
 			keep_spoil(connection);
-		else if (connection->attention & ATTENTION_KEPT)
+		else if (transfer_keeps(connection))
 			keep_deliver(connection, (size_t)*result);
 		return false;
 	}
@@ -277,6 +277,11 @@ static ssize_t send_nothing(struct connection *connection, int fd, int flags)
 		result = LIBC(send)(fd, NULL, 0, flags);
 	while (result < 0 && transfer_settle(connection, fd, flags, true, &before, &result));
 	return result;
+}
+
+bool transfer_keeps(const struct connection *connection)
+{
+	return connection->attention & ATTENTION_KEPT && engine_is_owner(connection->owner);
 }
 
 ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec *vector, int count,

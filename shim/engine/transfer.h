@@ -43,6 +43,12 @@ bool transfer_settle(struct connection *connection, int fd, int flags, bool send
 ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec *vector, int count,
 		      int flags);
 
+/*
+ * Whether what is sent is kept. Not by a forked child: its copy of what was kept is no
+ * use, and may be locked by a thread that it has not got.
+ */
+bool transfer_keeps(const struct connection *connection);
+
 /* Until when a call may wait, by the timeout of its direction, CLOCK_MONOTONIC; 0: it may not. */
 int64_t transfer_until(int fd, int flags, bool sends);
 
@@ -126,7 +132,8 @@ static inline bool transfer_is_kept(const struct connection *connection,
 				    const struct transfer_before *before, int count)
 {
 	return __builtin_expect(before->attention | connection->attention, 0) &&
-	       connection->attention & ATTENTION_KEPT && count >= 0 && count <= IOV_MAX;
+	       connection->attention & ATTENTION_KEPT && count >= 0 && count <= IOV_MAX &&
+	       transfer_keeps(connection);
 }
 
 /* For hooks that are called most: their frame is made behind this only. */

@@ -203,6 +203,41 @@ static void long_record_in_pieces(void)
 	EXPECT_COUNT(retries_denied_buffer, 1);
 }
 
+/* ---- forked children ------------------------------------------------------------------------ */
+
+static void *lines_send_always(void *argument)
+{
+	int *fd = argument;
+	static char lines[8192];
+
+	memset(lines, '\n', sizeof(lines));
+	while (send(*fd, lines, sizeof(lines), MSG_NOSIGNAL) > 0)
+		;
+	return NULL;
+}
+
+/* The thread that was in the middle of a send is not there to come to its end. */
+static void child_sends(void)
+{
+	struct script *script = server_script("d");
+	int fd = script_connect(script);
+	pthread_t thread;
+
+	REQUIRE(pthread_create(&thread, NULL, lines_send_always, &fd) == 0);
+	for (int i = 0; i < 200; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			alarm(5);
+			_exit(send(fd, "child\n", 6, MSG_NOSIGNAL) == 6 ? 0 : 1);
+		}
+		if (!EXPECT_IS(child_wait(pid), 0))
+			break;
+	}
+	EXPECT_IS(shutdown(fd, SHUT_RDWR), 0);
+	pthread_join(thread, NULL);
+}
+
 /* ---- the end -------------------------------------------------------------------------------------- */
 
 static void close_drains(void)
@@ -435,6 +470,7 @@ static const struct check_case cases[] = {
 	CASE("a record longer than the buffer", long_record, POLICY_LINES),
 	CASE("a line longer than the buffer, in pieces", long_record_in_pieces, POLICY_LINES),
 	CASE("a record longer than the buffer, in pieces", long_record_in_pieces, POLICY_LONG),
+	CASE("a forked child sends", child_sends, POLICY_LINES),
 	CASE("close", close_drains, POLICY_LINES),
 	CASE("shutdown", shutdown_drains, POLICY_LINES),
 	CASE("close, in vain", close_gives_up, POLICY_SHORT),
