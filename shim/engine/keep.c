@@ -63,6 +63,7 @@ static bool ring_make(struct keep *keep, uint64_t size)
 	keep->start = keep->given = keep->end = keep->base = 0;
 	keep->is_answered = true;
 	keep->any_answer = 0;
+	keep->is_greeted = 0;
 	keep->is_overflowed = false;
 	keep->head_length = 0;
 	keep->exchanges = 0;
@@ -321,9 +322,12 @@ void keep_spoil(struct connection *connection)
 void keep_deliver(struct connection *connection, size_t size)
 {
 	struct keep *keep = connection_kept(connection);
+	uint64_t sent, received;
 
 	if (!size || (keep->is_answered && keep->any_answer))
 		return;
+	if (connection_bytes(connection, &sent, &received) && !sent)
+		keep->is_greeted = 1;
 	/* Late, it takes an exchange for answered that is not: then that one is not sent again. */
 	keep->any_answer = true;
 	keep->is_answered = 1;
@@ -362,8 +366,9 @@ void keep_describe(struct connection *connection, struct policy_loss *loss)
 		return;
 	}
 	keep_lock(keep, &signals);
-	loss->is_session = (head_is(keep, "\x16\x03", 2) || head_is(keep, "SSH-", 4)) &&
-			   keep->any_answer;
+	loss->is_session = ((head_is(keep, "\x16\x03", 2) || head_is(keep, "SSH-", 4)) &&
+			    keep->any_answer) ||
+			   (keep->is_greeted && !is_one_way(connection));
 	/* Between two exchanges nothing has to be sent again: what comes is another one. */
 	if (is_one_way(connection) || !keep->is_answered) {
 		loss->is_overflowed = keep->is_overflowed;

@@ -46,7 +46,8 @@ struct keep {
 	uint64_t base; /* where the present TCP connection begins */
 	_Atomic uint8_t is_answered;
 	_Atomic bool any_answer; /* an answer byte came at some time, and be it before all else */
-	bool is_overflowed;      /* something that should be in the ring is not */
+	_Atomic uint8_t is_greeted; /* by the server, before anything was sent: a session */
+	bool is_overflowed;         /* something that should be in the ring is not */
 	uint8_t head_length;
 	uint8_t head[KEEP_HEAD]; /* what the program sent first: TLS and SSH are known by it */
 	/* ---- transfers that are tried again ---- */

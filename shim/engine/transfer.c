@@ -290,7 +290,7 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 	size_t size = vector_size(vector, count), done = 0;
 	int64_t until = INT64_MAX;
 	int saved_errno = errno, error = 0;
-	bool looked = false;
+	bool looked = false, is_away;
 	uint32_t operation;
 	ssize_t sent;
 
@@ -303,10 +303,13 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 			break;
 		}
 		operation = connection->operation;
-		sent = keep_send(connection, fd, vector, count, done, flags,
-				 connection->attention & ATTENTION_CONNECT);
+		is_away = connection->attention & ATTENTION_CONNECT;
+		sent = keep_send(connection, fd, vector, count, done, flags, is_away);
 		if (sent >= 0) {
 			done += (size_t)sent;
+			/* It was made anew meanwhile, and what was kept sent already. */
+			if (is_away && !(connection->attention & ATTENTION_CONNECT))
+				keep_flush(connection, fd);
 			if (connection->attention & ATTENTION_RETRIED)
 				transient_end(connection);
 			continue;

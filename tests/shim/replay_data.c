@@ -378,6 +378,22 @@ static void ssh_banner(void)
 	EXPECT_COUNT(retries_denied_unsafe, 1);
 }
 
+/* Whatever it is: made anew, the server would greet again, and be taken for answering. */
+static void greeted(void)
+{
+	struct script *script = server_script("s8gR s8e");
+	int fd = script_connect(script);
+	char greeting[8];
+
+	EXPECT_IS(recv(fd, greeting, 8, MSG_WAITALL), 8);
+	server_go(script);
+	until_lost(fd);
+	EXPECT_IS(send(fd, "HELO", 4, MSG_NOSIGNAL), -1);
+	EXPECT_ERRNO(ECONNRESET);
+	EXPECT_COUNT(reconnects, 0);
+	EXPECT_COUNT(retries_denied_unsafe, 1);
+}
+
 /* The kernel refuses it before it has sent a byte. */
 static void too_many_pieces(void)
 {
@@ -424,6 +440,7 @@ static const struct check_case cases[] = {
 	CASE_TOLD("SSH, after its answer", ssh_after),
 	CASE_TOLD("SSH, after its answer, send", ssh_between),
 	CASE_TOLD("SSH, after its banner", ssh_banner),
+	CASE_TOLD("any protocol, after the server's greeting", greeted),
 };
 
 CHECK_MAIN(cases)
