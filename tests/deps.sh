@@ -28,7 +28,7 @@ declare -A packages=(
 		redis-tools=redis-cli redis-server=redis-server mariadb-client-core=mariadb
 		mariadb-server-core=mariadbd python3-urllib3 nodejs=node ruby=ruby libwww-perl
 		php-cli=php php-curl ncat=ncat rsync=rsync lftp=lftp aria2=aria2c
-		ldap-utils=ldapsearch apache2-utils=ab lynx=lynx haproxy=haproxy"
+		ldap-utils=ldapsearch apache2-utils=ab lynx=lynx haproxy=haproxy wrk=wrk"
 )
 
 # What the tests call, where that is not the package's name.

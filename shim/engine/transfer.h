@@ -144,42 +144,10 @@ static inline bool fd_is_managed(int fd)
 #define BEHIND static __attribute__((noinline))
 
 /*
- * SEND(fd, flags, vector, count, call): the call, its result counted as sent if fd
- * is a managed connection; else nothing but the call, in tail position. vector and
- * count: the same data, for a connection that keeps it; a negative count: it cannot.
+ * The call, its result counted if fd is a managed connection; else nothing but the call,
+ * in tail position. kept: what is done instead where the data are kept.
  */
-#define SEND(fd, flags, vector, count, call)                                                      \
-	({                                                                                        \
-		struct connection *connection_ = connection_of(fd);                               \
-		struct transfer_before before_;                                                   \
-		ssize_t result_;                                                                  \
-                                                                                                  \
-		if (__builtin_expect(connection_ == NULL, 1)) {                                   \
-			result_ = (call);                                                         \
-		} else {                                                                          \
-			do {                                                                      \
-				result_ = -1;                                                     \
-				if (!transfer_begin(connection_, fd, flags, true, &before_))      \
-					break;                                                    \
-				if (transfer_is_kept(connection_, &before_, count)) {             \
-					result_ = transfer_keep(connection_, fd, vector, count,   \
-								flags);                           \
-					break;                                                    \
-				}                                                                 \
-				result_ = (call);                                                 \
-			} while (transfer_end(connection_, fd, flags, true, &before_, &result_)); \
-			transfer_sent(connection_, result_);                                      \
-		}                                                                                 \
-		result_;                                                                          \
-	})
-/* Of bytes that lie in one place, and of a message: what goes with it cannot be kept. */
-#define SEND_BYTES(fd, flags, data, size, call) \
-	SEND(fd, flags, (&(struct iovec){ (void *)(uintptr_t)(data), size }), 1, call)
-#define SEND_MESSAGE(fd, flags, message)                                  \
-	SEND(fd, flags, (message)->msg_iov,                               \
-	     (message)->msg_controllen ? -1 : (int)(message)->msg_iovlen, \
-	     LIBC(sendmsg)(fd, message, flags))
-#define TRANSFER_IN(counted, fd, flags, call)                                                      \
+#define TRANSFER(counted, fd, flags, sends, is_kept, kept, call)                                   \
 	({                                                                                         \
 		struct connection *connection_ = connection_of(fd);                                \
 		struct transfer_before before_;                                                    \
@@ -190,15 +158,31 @@ static inline bool fd_is_managed(int fd)
 		} else {                                                                           \
 			do {                                                                       \
 				result_ = -1;                                                      \
-				if (!transfer_begin(connection_, fd, flags, false, &before_))      \
+				if (!transfer_begin(connection_, fd, flags, sends, &before_))      \
 					break;                                                     \
+				if (is_kept) {                                                     \
+					result_ = (kept);                                          \
+					break;                                                     \
+				}                                                                  \
 				result_ = (call);                                                  \
-			} while (transfer_end(connection_, fd, flags, false, &before_, &result_)); \
+			} while (transfer_end(connection_, fd, flags, sends, &before_, &result_)); \
 			transfer_##counted(connection_, result_);                                  \
 		}                                                                                  \
 		result_;                                                                           \
 	})
-#define RECEIVE(fd, flags, call) TRANSFER_IN(received, fd, flags, call)
-#define LOOK(fd, flags, call) TRANSFER_IN(looked, fd, flags, call)
+/* vector and count: the same data, for a connection that keeps them; a negative count: it cannot. */
+#define SEND(fd, flags, vector, count, call)                                            \
+	TRANSFER(sent, fd, flags, true, transfer_is_kept(connection_, &before_, count), \
+		 transfer_keep(connection_, fd, vector, count, flags), call)
+#define RECEIVE(fd, flags, call) TRANSFER(received, fd, flags, false, false, -1, call)
+#define LOOK(fd, flags, call) TRANSFER(looked, fd, flags, false, false, -1, call)
+
+/* Of bytes that lie in one place, and of a message: what goes with it cannot be kept. */
+#define SEND_BYTES(fd, flags, data, size, call) \
+	SEND(fd, flags, (&(struct iovec){ (void *)(uintptr_t)(data), size }), 1, call)
+#define SEND_MESSAGE(fd, flags, message)                                  \
+	SEND(fd, flags, (message)->msg_iov,                               \
+	     (message)->msg_controllen ? -1 : (int)(message)->msg_iovlen, \
+	     LIBC(sendmsg)(fd, message, flags))
 
 #endif
