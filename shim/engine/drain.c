@@ -82,11 +82,13 @@ static void drain_those(bool are_away, int64_t began_ns)
 	struct connection *connection;
 
 	for (uint32_t i = 0; (connection = connection_at(i)); i++) {
-		int fd = connection->slot->fd;
+		int fd;
 
+		/* A child that goes on with its parent's file has fewer than the file has slots. */
 		if (!is_drained(connection) ||
 		    (!are_away && connection->attention & ATTENTION_CONNECT))
 			continue;
+		fd = connection->slot->fd;
 		if (connection_of(fd) != connection)
 			fd = connection_fd_next(connection, -1);
 		if (fd >= 0)

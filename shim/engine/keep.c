@@ -44,15 +44,24 @@ static void keep_unlock(struct keep *keep, const uint64_t *signals)
 
 /* ---- beginning and end -------------------------------------------------------------------- */
 
+/* SOCK_SNDBUF_LOCK of the kernel's own header, which does not go with libc's. */
+#define SEND_BUFFER_LOCKED 1
+
 /* The kernel takes no more than the ring can hold until it is acknowledged, beside the overlap. It
  * doubles what it is told, for its own bookkeeping. */
 static void send_buffer_limit(int fd, const struct policy_transfer *transfer)
 {
 	uint64_t room = transfer->max_buffer_bytes - transfer->overlap_bytes;
 	int wanted = (int)(room / 4 < INT32_MAX ? room / 4 : INT32_MAX), now = 0;
+	int locked = 0;
 	socklen_t length = sizeof(now);
 
-	if (SYS(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &now, &length) == 0 && now / 2 > wanted)
+	if (SYS(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, &now, &length) < 0)
+		return;
+	/* A small one that the program chose stays; the kernel would let any other grow. */
+	length = sizeof(locked);
+	SYS(SYS_getsockopt, fd, SOL_SOCKET, SO_BUF_LOCK, &locked, &length);
+	if (now / 2 > wanted || !(locked & SEND_BUFFER_LOCKED))
 		SYS(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof(wanted));
 }
 

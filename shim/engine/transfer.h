@@ -128,12 +128,17 @@ static inline ssize_t transfer_looked(struct connection *connection, ssize_t res
 	return result;
 }
 
-static inline bool transfer_is_kept(const struct connection *connection,
-				    const struct transfer_before *before, int count)
+/* Asked first: only then is it looked at what the program's pointers lead to. */
+static inline bool transfer_may_keep(const struct connection *connection,
+				     const struct transfer_before *before)
 {
 	return __builtin_expect(before->attention | connection->attention, 0) &&
-	       connection->attention & ATTENTION_KEPT && count >= 0 && count <= IOV_MAX &&
-	       transfer_keeps(connection);
+	       connection->attention & ATTENTION_KEPT;
+}
+
+static inline bool transfer_is_kept(const struct connection *connection, int count)
+{
+	return count >= 0 && count <= IOV_MAX && transfer_keeps(connection);
 }
 
 /* For hooks that are called most: their frame is made behind this only. */
@@ -171,8 +176,9 @@ static inline bool fd_is_managed(int fd)
 		result_;                                                                           \
 	})
 /* vector and count: the same data, for a connection that keeps them; a negative count: it cannot. */
-#define SEND(fd, flags, vector, count, call)                                            \
-	TRANSFER(sent, fd, flags, true, transfer_is_kept(connection_, &before_, count), \
+#define SEND(fd, flags, vector, count, call)                                                       \
+	TRANSFER(sent, fd, flags, true,                                                            \
+		 transfer_may_keep(connection_, &before_) && transfer_is_kept(connection_, count), \
 		 transfer_keep(connection_, fd, vector, count, flags), call)
 #define RECEIVE(fd, flags, call) TRANSFER(received, fd, flags, false, false, -1, call)
 #define LOOK(fd, flags, call) TRANSFER(looked, fd, flags, false, false, -1, call)

@@ -143,12 +143,16 @@ static void fds_sent(const struct msghdr *message)
 
 HOOK ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
+	ssize_t result;
+
 	if (__builtin_expect(flags & MSG_FASTOPEN, 0) && fd_kind(fd) & FD_STREAM && message)
 		return engine_send_connecting(fd, message, NULL, 0, flags, message->msg_name,
 					      message->msg_namelen);
-	if (__builtin_expect(message && message->msg_controllen, 0))
+	result = SEND_MESSAGE(fd, flags, message);
+	/* It could be read, then: a wrong pointer is the kernel's to refuse. */
+	if (__builtin_expect(result >= 0 && message->msg_controllen, 0))
 		fds_sent(message);
-	return message ? SEND_MESSAGE(fd, flags, message) : LIBC(sendmsg)(fd, message, flags);
+	return result;
 }
 
 /* Counts messages, not bytes: the first `result` of them were moved. */
@@ -206,7 +210,7 @@ HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 		result = -1;
 		if (!transfer_begin(connection, fd, flags, true, &before))
 			break;
-		if (transfer_is_kept(connection, &before, 0))
+		if (transfer_may_keep(connection, &before) && transfer_is_kept(connection, 0))
 			return messages_send(fd, messages, count, flags);
 		result = LIBC(sendmmsg)(fd, messages, count, flags);
 	} while (transfer_end(connection, fd, flags, true, &before, &result));
