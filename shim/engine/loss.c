@@ -121,8 +121,8 @@ static void loss_tell(struct connection *connection, const struct operation_fail
 static bool rebuild_begin(struct connection *connection, int fd, const struct keep *keep,
 			  uint64_t delay_ns)
 {
+	uint32_t generation = connection->generation, in_use = connection->slot->in_use;
 	struct endpoint_record *record = connection_record(connection);
-	uint32_t in_use = connection->slot->in_use;
 	struct sockaddr_storage peer;
 	struct call call = {
 		.connection = connection,
@@ -138,7 +138,7 @@ static bool rebuild_begin(struct connection *connection, int fd, const struct ke
 	if (in_use)
 		record = &engine.store.file->endpoints[in_use - 1];
 	call.length = endpoint_to_sockaddr(&record->endpoint, socket_family(fd), &peer);
-	return call.length && call.cookie && pending_rebuild(&call, delay_ns);
+	return call.length && call.cookie && pending_rebuild(&call, generation, delay_ns);
 }
 
 /* Bytes of the connection whose end is being told: before the socket forgets them. */
@@ -229,6 +229,8 @@ bool loss_serve(struct connection *connection, int fd, int error, enum loss_find
 		return false;
 	if (loss_is_mended(connection, operation))
 		return true;
+	if (connection_of(fd) != connection)
+		return false;
 	/* A connect that failed goes on saying so. */
 	if (connection->slot->state != SLOT_CONNECTED || (!is_alive && !tcp_is_lost(fd)) ||
 	    !loss_claim(connection, &signals)) {

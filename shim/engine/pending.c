@@ -127,24 +127,37 @@ void pending_anew(struct connection *connection, bool is_left)
 		attention_change(connection, is_left ? ATTENTION_TOLD : ATTENTION_ANEW, 0);
 }
 
-bool pending_rebuild(struct call *call, uint64_t delay_ns)
+/* Another thread may have closed the number, or connected it anew. */
+static bool is_of(const struct call *call, uint32_t generation)
+{
+	return call->connection->generation == generation &&
+	       connection_of(call->fd) == call->connection;
+}
+
+bool pending_rebuild(struct call *call, uint32_t generation, uint64_t delay_ns)
 {
 	struct connection *connection = call->connection;
 	uint64_t signals;
-	bool begun;
+	bool begun = false;
 
 	if (!schedule_make())
 		return false;
 	schedule_lock(&signals);
-	silence_pause(connection);
-	call->ticket = operation_begin_rebuild(connection);
-	begun = pending_begin(call) && claim_take(connection->pending);
+	if (is_of(call, generation)) {
+		silence_pause(connection);
+		call->ticket = operation_begin_rebuild(connection);
+		begun = pending_begin(call) && claim_take(connection->pending);
+		if (!begun)
+			operation_abandon(connection, call->ticket);
+	}
 	if (begun) {
 		connection->cookie = call->cookie;
-		serve_rebuild(connection->pending, delay_ns);
+		/* Whoever closes it from now on waits for the lock. */
+		if (is_of(call, generation))
+			serve_rebuild(connection->pending, delay_ns);
+		else
+			state_abandoned(connection->pending);
 		claim_give(connection->pending);
-	} else {
-		operation_abandon(connection, call->ticket);
 	}
 	serve_unlock(&signals);
 	return begun;

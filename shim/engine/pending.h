@@ -99,9 +99,10 @@ void pending_anew(struct connection *connection, bool is_left);
 /*
  * A connection that was lost is made anew, its first attempt after delay_ns: held
  * until it is there and what was kept has been sent. Begins the operation. False if
- * it cannot be done, or another thread does it.
+ * it cannot be done, another thread does it, or fd stands for another connection by now
+ * than that of the generation.
  */
-bool pending_rebuild(struct call *call, uint64_t delay_ns);
+bool pending_rebuild(struct call *call, uint32_t generation, uint64_t delay_ns);
 
 /* Tells a failed one's errno, once: 0 if another thread was told. */
 int pending_error_take(struct connection *connection);
