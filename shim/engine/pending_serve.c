@@ -69,7 +69,10 @@ static int outcome_guess(struct pending *pending)
 
 	if (!pending->puzzled_ns)
 		pending->puzzled_ns = now;
-	return now - pending->puzzled_ns < PUZZLED_NS ? EINPROGRESS : ECONNABORTED;
+	if (now - pending->puzzled_ns < PUZZLED_NS)
+		return EINPROGRESS;
+	/* Most likely what the attempt before it failed with, at the same address. */
+	return pending->error ? pending->error : ECONNABORTED;
 }
 
 int outcome_find(struct pending *pending)
