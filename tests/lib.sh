@@ -157,6 +157,7 @@ have() {
 
 lib_ports=" "
 lib_servers=()
+lib_started=() # when, by pid
 lib_logs=0
 
 # listening PORT: true if some socket listens there. Connects to nothing, since that
@@ -218,6 +219,7 @@ late() {
 	) </dev/null >"$SERVER_LOG" 2>&1 &
 	SERVER_PID=$!
 	lib_servers+=("$SERVER_PID")
+	lib_started[SERVER_PID]=$(lib_start_time "$SERVER_PID")
 }
 
 # start_server COMMAND...: now. A shell function should end in `exec`, so that the pid is
@@ -226,9 +228,21 @@ start_server() {
 	late 0 "$@"
 }
 
+# lib_start_time PID: in clock ticks since boot, field 22 of proc_pid_stat(5); empty without it.
+lib_start_time() {
+	local stat
+	read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
+	# shellcheck disable=SC2086 # the fields after the name, which may hold blanks
+	set -- ${stat##*) }
+	echo "${20}"
+}
+
 # stop_server [PID]
+# A server that has ended has left its number to others, in a long test to strangers.
 stop_server() {
 	local pid=${1:-$SERVER_PID} i
+	[ "${lib_started[pid]-}" = "" ] || [ "${lib_started[pid]}" = "$(lib_start_time "$pid")" ] ||
+		return 0
 	kill "$pid" 2>/dev/null || return 0
 	for i in {1..100}; do
 		kill -0 "$pid" 2>/dev/null || break
