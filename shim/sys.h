@@ -257,7 +257,11 @@ static inline int sys_flock(int fd, int operation)
 static inline void *sys_mmap(void *address, size_t size, int protection, int flags, int fd,
 			     off_t offset)
 {
+#ifdef __SANITIZE_THREAD__ /* learns so that the addresses of unmapped memory are new again */
+	return mmap(address, size, protection, flags, fd, offset);
+#else
 	return (void *)SYS(SYS_mmap, address, size, protection, flags, fd, offset);
+#endif
 }
 
 /* Memory that costs nothing until it is used; NULL if there is none. */
