@@ -149,8 +149,8 @@ HOOK ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 		return engine_send_connecting(fd, message, NULL, 0, flags, message->msg_name,
 					      message->msg_namelen);
 	result = SEND_MESSAGE(fd, flags, message);
-	/* It could be read, then: a wrong pointer is the kernel's to refuse. */
-	if (__builtin_expect(result >= 0 && message->msg_controllen, 0))
+	/* Only what was sent could be read: a wrong pointer is the kernel's to refuse. */
+	if (__builtin_expect(result >= 0 && message && message->msg_controllen, 0))
 		fds_sent(message);
 	return result;
 }
