@@ -378,6 +378,11 @@ struct policy_verdict {
 	uint8_t cause;  /* enum policy_cause */
 };
 
+static inline bool verdict_is_retry(const struct policy_verdict *verdict)
+{
+	return verdict->action == VERDICT_RETRY_NOW || verdict->action == VERDICT_RETRY_AFTER;
+}
+
 /*
  * What to do after a failed attempt.  The only place in holdfast that decides
  * this.  A delay never leads past the deadline: it is cut so that one last

@@ -181,6 +181,13 @@ int connection_fd_next(const struct connection *connection, int fd)
 	return -1;
 }
 
+int connection_fd(const struct connection *connection)
+{
+	int fd = connection->slot->fd;
+
+	return connection_of(fd) == connection ? fd : connection_fd_next(connection, -1);
+}
+
 /* Nobody asked for the outcome of a connect that was left under way, but there may be one. */
 static void operation_close(struct connection *connection, int fd)
 {

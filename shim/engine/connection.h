@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "engine.h"
 #include "shim/store/layout.h"
 
 struct keep;
@@ -165,6 +166,9 @@ struct connection *connection_at(uint32_t index);
 /* The next higher fd that stands for it, -1 if there is none. Goes through all fds. */
 int connection_fd_next(const struct connection *connection, int fd);
 
+/* An fd that stands for it: that of its slot if it does still, -1 if there is none. */
+int connection_fd(const struct connection *connection);
+
 static inline void attention_set(struct connection *connection, uint32_t bits)
 {
 	atomic_fetch_or_explicit(&connection->attention, bits, memory_order_acq_rel);
@@ -174,6 +178,12 @@ static inline void attention_set(struct connection *connection, uint32_t bits)
 static inline uint32_t attention_clear(struct connection *connection, uint32_t bits)
 {
 	return atomic_fetch_and_explicit(&connection->attention, ~bits, memory_order_acq_rel);
+}
+
+/* What the policy says for it, by the rule that it was connected under. */
+static inline const struct policy_settings *connection_settings(const struct connection *connection)
+{
+	return policy_settings(engine.policy, connection->rule);
 }
 
 /* True if it is this process's own and not shared memory of another (vfork). */

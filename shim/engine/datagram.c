@@ -13,7 +13,7 @@
  */
 void datagram_failed(struct connection *connection, int error)
 {
-	const struct policy_settings *settings = policy_settings(engine.policy, connection->rule);
+	const struct policy_settings *settings = connection_settings(connection);
 	int saved_errno = errno;
 
 	/* EPIPE is what the program itself brought about, by shutdown(). */

@@ -18,8 +18,7 @@
 
 static bool is_drained(const struct connection *connection)
 {
-	const struct policy_transfer *transfer = &policy_settings(engine.policy, connection->rule)
-							  ->transfer;
+	const struct policy_transfer *transfer = &connection_settings(connection)->transfer;
 
 	return connection->attention & ATTENTION_KEPT && transfer->replay == REPLAY_ONE_WAY &&
 	       connection_owned(connection);
@@ -52,8 +51,7 @@ static void drain(struct connection *connection, int fd, int64_t began_ns)
 	struct timespec time;
 	uint64_t left;
 
-	until = began_ns +
-		(int64_t)policy_settings(engine.policy, connection->rule)->transfer.drain_ns;
+	until = began_ns + (int64_t)connection_settings(connection)->transfer.drain_ns;
 	while (drain_step(connection, fd, until)) {
 		if (connection->attention & ATTENTION_CONNECT)
 			continue;
@@ -88,9 +86,7 @@ static void drain_those(bool are_away, int64_t began_ns)
 		if (!is_drained(connection) ||
 		    (!are_away && connection->attention & ATTENTION_CONNECT))
 			continue;
-		fd = connection->slot->fd;
-		if (connection_of(fd) != connection)
-			fd = connection_fd_next(connection, -1);
+		fd = connection_fd(connection);
 		if (fd >= 0)
 			drain(connection, fd, began_ns);
 	}

@@ -15,7 +15,7 @@
 
 static const struct policy_transfer *transfer_of(const struct connection *connection)
 {
-	return &policy_settings(engine.policy, connection->rule)->transfer;
+	return &connection_settings(connection)->transfer;
 }
 
 static bool is_one_way(const struct connection *connection)

@@ -19,11 +19,6 @@ bool error_is_loss(int error)
 	       error == ENETDOWN || error == EHOSTDOWN || error == ENETRESET;
 }
 
-static const struct policy_settings *settings_of(const struct connection *connection)
-{
-	return policy_settings(engine.policy, connection->rule);
-}
-
 /* ---- what is known of it -------------------------------------------------------------- */
 
 static void loss_describe(struct connection *connection, int fd, enum loss_finder finder,
@@ -77,7 +72,7 @@ static void loss_count(const struct connection *connection, struct keep *keep,
 static void loss_decide(struct connection *connection, int fd, int error, enum loss_finder finder,
 			const struct keep *keep, struct operation_failure *failure)
 {
-	const struct policy_settings *settings = settings_of(connection);
+	const struct policy_settings *settings = connection_settings(connection);
 	struct policy_loss loss;
 	struct policy_situation situation = {
 		.operation = OPERATION_RECONNECT,
@@ -126,7 +121,7 @@ static bool rebuild_begin(struct connection *connection, int fd, const struct ke
 	struct sockaddr_storage peer;
 	struct call call = {
 		.connection = connection,
-		.settings = settings_of(connection),
+		.settings = connection_settings(connection),
 		.peer = (const struct sockaddr *)&peer,
 		.fd = fd,
 		.cookie = socket_cookie(fd),
@@ -155,7 +150,7 @@ static bool loss_rebuild(struct connection *connection, int fd, int error, struc
 {
 	atomic_store(&keep->error, error);
 	if (connection->attention & ATTENTION_KEPT)
-		keep_rewind(connection, acknowledged, &settings_of(connection)->transfer);
+		keep_rewind(connection, acknowledged, &connection_settings(connection)->transfer);
 	if (!rebuild_begin(connection, fd, keep, failure->verdict.delay_ns))
 		return false;
 	keep->rebuilds++;
@@ -175,8 +170,7 @@ static bool loss_judge(struct connection *connection, int fd, int error, enum lo
 		return false;
 	loss_count(connection, keep, acknowledged, is_forced);
 	loss_decide(connection, fd, error, finder, keep, &failure);
-	again = failure.verdict.action == VERDICT_RETRY_NOW ||
-		failure.verdict.action == VERDICT_RETRY_AFTER;
+	again = verdict_is_retry(&failure.verdict);
 	if (is_forced && !again)
 		operation_rebuild_denied(connection, &failure);
 	else
@@ -254,7 +248,7 @@ static bool is_byteless(const struct connection *connection)
 
 bool loss_is_end(const struct connection *connection, int fd)
 {
-	const struct policy_transfer *transfer = &settings_of(connection)->transfer;
+	const struct policy_transfer *transfer = &connection_settings(connection)->transfer;
 
 	if (connection->attention & ATTENTION_KEPT &&
 	    (transfer->replay == REPLAY_ONE_WAY || keep_is_unanswered(connection)))

@@ -143,8 +143,7 @@ static int lookup_hold(struct lookup *lookup, const char *host, const char *serv
 		lookup_decide(lookup, code, &failure);
 		if (!place->word)
 			failure.verdict = (struct policy_verdict){ .action = VERDICT_PASS_ON };
-		if (failure.verdict.action != VERDICT_RETRY_AFTER &&
-		    failure.verdict.action != VERDICT_RETRY_NOW)
+		if (!verdict_is_retry(&failure.verdict))
 			break;
 		lookup->previous_delay_ns = failure.verdict.delay_ns;
 		operation_retry(&lookup->connection, &failure);

@@ -14,7 +14,7 @@
 
 static int64_t limit_of(const struct connection *connection)
 {
-	return (int64_t)policy_settings(engine.policy, connection->rule)->heartbeat.idle_timeout_ns;
+	return (int64_t)connection_settings(connection)->heartbeat.idle_timeout_ns;
 }
 
 /* ---- the deadline ---------------------------------------------------------------------- */
@@ -79,14 +79,13 @@ void silence_serve(struct pending *pending)
 {
 	struct connection *connection = connection_behind(pending);
 	const struct keep *keep = connection_kept(connection);
-	int fd = connection->slot->fd;
 	int64_t at = keep->heard_at_ns + limit_of(connection);
+	int fd;
 
 	if (!(connection->attention & ATTENTION_IDLE) ||
 	    connection->attention & ATTENTION_CONNECT || keep->is_silent || connection->is_shared)
 		return;
-	if (connection_of(fd) != connection)
-		fd = connection_fd_next(connection, -1);
+	fd = connection_fd(connection);
 	if (fd < 0 || !tcp_is_connected(fd))
 		return;
 	/* What has come in time is read first, however busy the program is. */

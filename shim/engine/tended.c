@@ -10,7 +10,7 @@
 
 void tending_begin_locked(struct connection *connection, int fd)
 {
-	const struct policy_settings *settings = policy_settings(engine.policy, connection->rule);
+	const struct policy_settings *settings = connection_settings(connection);
 	int saved_errno = errno;
 
 	if (!connection_is_tended(connection))

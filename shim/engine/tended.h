@@ -16,8 +16,7 @@ static inline bool settings_tend(const struct policy_settings *settings)
 /* Whether there is anything to do for it at all. */
 static inline bool connection_is_tended(const struct connection *connection)
 {
-	return connection->is_stream &&
-	       settings_tend(policy_settings(engine.policy, connection->rule));
+	return connection->is_stream && settings_tend(connection_settings(connection));
 }
 
 /* Both under the schedule's lock; errno is kept. */

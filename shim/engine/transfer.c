@@ -48,7 +48,7 @@ int64_t transfer_until(int fd, int flags, bool sends)
 static bool takes_output(const struct connection *connection)
 {
 	return connection->attention & ATTENTION_KEPT && operation_is_rebuild(connection) &&
-	       policy_settings(engine.policy, connection->rule)->transfer.replay == REPLAY_ONE_WAY;
+	       connection_settings(connection)->transfer.replay == REPLAY_ONE_WAY;
 }
 
 static int pending_attend(struct connection *connection, int fd, int flags, bool sends)

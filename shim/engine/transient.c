@@ -11,16 +11,11 @@
 #include "operation.h"
 #include "transfer.h"
 
-static const struct policy_settings *settings_of(const struct connection *connection)
-{
-	return policy_settings(engine.policy, connection->rule);
-}
-
 /* The kernel reports an earlier datagram, and has not sent this one. */
 static bool datagram_serve(struct connection *connection, int error, bool sends)
 {
 	if (error != ECONNREFUSED || !sends || connection->attention & ATTENTION_RETRIED ||
-	    settings_of(connection)->transfer.replay < REPLAY_UNANSWERED) {
+	    connection_settings(connection)->transfer.replay < REPLAY_UNANSWERED) {
 		transient_end(connection);
 		return false;
 	}
@@ -31,7 +26,7 @@ static bool datagram_serve(struct connection *connection, int error, bool sends)
 static void failure_find(struct connection *connection, const struct keep *keep, int error,
 			 struct operation_failure *failure)
 {
-	const struct policy_settings *settings = settings_of(connection);
+	const struct policy_settings *settings = connection_settings(connection);
 	const struct policy_situation situation = {
 		.operation = OPERATION_CONNECT,
 		.category = (uint8_t)policy_classify(settings, AF_INET, error),
@@ -65,9 +60,7 @@ static bool local_serve(struct connection *connection, int error, int64_t until_
 	keep->waits++;
 	failure_find(connection, keep, error, &failure);
 	until = clock_ns() + (int64_t)failure.verdict.delay_ns;
-	if ((failure.verdict.action == VERDICT_RETRY_AFTER ||
-	     failure.verdict.action == VERDICT_RETRY_NOW) &&
-	    until <= until_ns) {
+	if (verdict_is_retry(&failure.verdict) && until <= until_ns) {
 		attention_set(connection, ATTENTION_RETRIED);
 		operation_transfer_retry(connection, &failure, keep->waits);
 		if (hold_until(until) != EINTR)
@@ -80,7 +73,7 @@ static bool local_serve(struct connection *connection, int error, int64_t until_
 /* Of this machine's own; what the network says is no reason to send the same bytes again. */
 static bool error_is_local(const struct connection *connection, int error)
 {
-	return policy_classify(settings_of(connection), AF_INET, error) == CATEGORY_SYSTEM;
+	return policy_classify(connection_settings(connection), AF_INET, error) == CATEGORY_SYSTEM;
 }
 
 bool transient_serve(struct connection *connection, int fd, int flags, int error, bool sends)
