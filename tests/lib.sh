@@ -357,6 +357,22 @@ can_netns() {
 	lib_unshare -n true 2>/dev/null && have ip
 }
 
+# peer_begin: a network namespace for the other end of a link, in PEER by a process in it that is
+# ended as a server is. Without it in_peer runs its command here.
+PEER=
+peer_begin() {
+	local i
+	start_server unshare -n sleep 3600
+	PEER=$SERVER_PID
+	for i in {1..200}; do
+		[ "$(readlink "/proc/$PEER/ns/net")" != "$(readlink /proc/self/ns/net)" ] && break
+		sleep 0.02
+	done
+}
+in_peer() {
+	if [ -n "$PEER" ]; then nsenter -t "$PEER" -n -- "$@"; else "$@"; fi
+}
+
 can_mountns() {
 	lib_unshare -m true 2>/dev/null && [ -e /etc/hosts ]
 }

@@ -17,22 +17,10 @@ slack=0.1  # seconds: between what the kernel has seen and the program
 
 # ---- the other end of the link -------------------------------------------------------
 
-peer= # a process in the other network namespace
-
-in_peer() {
-	nsenter -t "$peer" -n -- "$@"
-}
-
 link_up() {
-	local i
-	start_server unshare -n sleep 3600
-	peer=$SERVER_PID
-	for i in {1..200}; do
-		[ "$(readlink "/proc/$peer/ns/net")" != "$(readlink /proc/self/ns/net)" ] && break
-		sleep 0.02
-	done
+	peer_begin
 	# Who has the address stays known, so that nobody says later that it cannot be reached.
-	ip link add hfnear type veth peer name hffar netns "$peer" &&
+	ip link add hfnear type veth peer name hffar netns "$PEER" &&
 		in_peer ip addr add "$far/24" dev hffar && in_peer ip addr add "$alive/24" dev hffar &&
 		in_peer ip link set hffar up &&
 		ip addr add "$near/24" dev hfnear && ip link set hfnear up &&
@@ -102,7 +90,7 @@ unnoticed() {
 # ---- what is tried -------------------------------------------------------------------
 
 link_up 2>"$TMPDIR/link" || skip_all "no veth here: $(tail -n 1 "$TMPDIR/link")"
-start_server nsenter -t "$peer" -n -- "$PYTHON" "$silent" serve 0.0.0.0 "$PORT"
+start_server nsenter -t "$PEER" -n -- "$PYTHON" "$silent" serve 0.0.0.0 "$PORT"
 for ((i = 0; i < 500; i++)); do
 	! grep -qs listening "$SERVER_LOG" || break
 	sleep 0.02

@@ -29,21 +29,9 @@ late_seconds=1.2
 
 # ---- the other end of the link -------------------------------------------------------
 
-peer= # a process in the other network namespace
-
-in_peer() {
-	if [ -n "$peer" ]; then nsenter -t "$peer" -n -- "$@"; else "$@"; fi
-}
-
 link_up() {
-	local i
-	start_server unshare -n sleep 3600
-	peer=$SERVER_PID
-	for i in {1..200}; do
-		[ "$(readlink "/proc/$peer/ns/net")" != "$(readlink /proc/self/ns/net)" ] && break
-		sleep 0.02
-	done
-	ip link add hfnear type veth peer name hffar netns "$peer" &&
+	peer_begin
+	ip link add hfnear type veth peer name hffar netns "$PEER" &&
 		ip addr add "$near/24" dev hfnear && ip link set hfnear up &&
 		in_peer ip addr add "${first[far.test]}/24" dev hffar &&
 		in_peer ip addr add "${last[far.test]}/24" dev hffar &&
