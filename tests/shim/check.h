@@ -39,6 +39,16 @@ struct check_case {
 	unsigned int flags;
 };
 
+/* Under holdfast alone, and where the program is told the same with and without it. */
+#define CASE_UNDER(name, run, policy)      \
+	{                                  \
+		name, run, policy, NULL, 0 \
+	}
+#define CASE_TOLD(name, run, policy)                      \
+	{                                                 \
+		name, run, policy, NULL, CHECK_ALSO_PLAIN \
+	}
+
 /* A case hangs if it takes longer; the slowest takes about 8 s. */
 #define CHECK_LIMIT_MS 40000
 #define CHECK_SKIP 77

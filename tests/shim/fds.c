@@ -344,10 +344,7 @@ static void many_numbers(void)
 	EXPECT_SLOT(pairs[199].client, state, SLOT_DISCONNECTED);
 }
 
-#define CASE(name, run)                                 \
-	{                                               \
-		name, run, NULL, NULL, CHECK_ALSO_PLAIN \
-	}
+#define CASE(name, run) CASE_TOLD(name, run, NULL)
 
 static const struct check_case cases[] = {
 	CASE("dup: the copy is the same connection", dup_case),

@@ -215,14 +215,7 @@ static void anew_in_epoll_edge(void)
 	anew_in_epoll(EPOLLET | EPOLLOUT);
 }
 
-#define CASE(name, run)                            \
-	{                                          \
-		name, run, POLICY_DEFAULT, NULL, 0 \
-	}
-#define CASE_TOLD(name, run, policy)                      \
-	{                                                 \
-		name, run, policy, NULL, CHECK_ALSO_PLAIN \
-	}
+#define CASE(name, run) CASE_UNDER(name, run, POLICY_DEFAULT)
 
 static const struct check_case cases[] = {
 	CASE("reset before any byte: made anew, recv", anew_by_recv),

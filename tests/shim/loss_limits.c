@@ -459,14 +459,7 @@ static void pipe_kills(void)
 #define POLICY_ONCE POLICY_TRANSFER("\"replay\":\"unanswered\",\"max_attempts\":1")
 #define POLICY_NEVER POLICY_TRANSFER("\"replay\":\"never\"")
 
-#define CASE(name, run)                            \
-	{                                          \
-		name, run, POLICY_DEFAULT, NULL, 0 \
-	}
-#define CASE_TOLD(name, run, policy)                      \
-	{                                                 \
-		name, run, policy, NULL, CHECK_ALSO_PLAIN \
-	}
+#define CASE(name, run) CASE_UNDER(name, run, POLICY_DEFAULT)
 
 static const struct check_case cases[] = {
 	CASE("SO_RCVTIMEO", receive_timeout),

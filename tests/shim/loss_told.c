@@ -333,11 +333,6 @@ static void after_shutdown(void)
 	"{\"version\":1,\"defaults\":{\"strategies\":{\"network\":{\"decision\":" \
 	"\"none\"}}}}"
 
-#define CASE_TOLD(name, run, policy)                      \
-	{                                                 \
-		name, run, policy, NULL, CHECK_ALSO_PLAIN \
-	}
-
 static const struct check_case cases[] = {
 	CASE_TOLD("reset every time: told in the end", reset_every_time, POLICY_FEW),
 	CASE_TOLD("server gone: told of the loss", server_gone, POLICY_FEW),

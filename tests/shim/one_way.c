@@ -453,36 +453,32 @@ static void exit_closed_unseen(void)
 	POLICY_TENDED("\"transfer\":{\"replay\":\"one_way\",\"drain\":\"10s\"}", "\"max_ret" \
 										 "ries\":3")
 
-#define CASE(name, run, policy)            \
-	{                                  \
-		name, run, policy, NULL, 0 \
-	}
-
 static const struct check_case cases[] = {
-	CASE("lines, each with its connection", line_by_line, POLICY_LINES),
-	CASE("a line that was cut", cut_line, POLICY_LINES),
-	CASE("a record that was cut", cut_record, POLICY_RECORDS),
-	CASE("overlap", overlap, POLICY_OVERLAP),
-	CASE("the peer's end", after_end, POLICY_LINES),
-	CASE("an outage, non-blocking", outage_nonblocking, POLICY_LINES),
-	CASE("an outage, blocking", outage_blocking, POLICY_LINES),
-	CASE("an outage, SO_SNDTIMEO", outage_send_timeout, POLICY_LINES),
-	CASE("a record longer than the buffer", long_record, POLICY_LINES),
-	CASE("a line longer than the buffer, in pieces", long_record_in_pieces, POLICY_LINES),
-	CASE("a record longer than the buffer, in pieces", long_record_in_pieces, POLICY_LONG),
-	CASE("a forked child sends", child_sends, POLICY_LINES),
-	CASE("close", close_drains, POLICY_LINES),
-	CASE("shutdown", shutdown_drains, POLICY_LINES),
-	CASE("close, in vain", close_gives_up, POLICY_SHORT),
-	CASE("close, given up before that", close_after_limit, POLICY_FEW),
-	CASE("close, nothing is left", close_at_once, POLICY_LINES),
-	CASE("exit", exit_drains, POLICY_LINES),
-	CASE("_exit", underscore_exit_drains, POLICY_LINES),
-	CASE("quick_exit", quick_exit_drains, POLICY_LINES),
-	CASE("exit, by another number", exit_drains_other_number, POLICY_LINES),
-	CASE("exit, by two numbers", exit_drains_two_numbers, POLICY_LINES),
-	CASE("exit, in vain", exit_gives_up, POLICY_UNLIMITED),
-	CASE("exit, closed unseen", exit_closed_unseen, POLICY_LINES),
+	CASE_UNDER("lines, each with its connection", line_by_line, POLICY_LINES),
+	CASE_UNDER("a line that was cut", cut_line, POLICY_LINES),
+	CASE_UNDER("a record that was cut", cut_record, POLICY_RECORDS),
+	CASE_UNDER("overlap", overlap, POLICY_OVERLAP),
+	CASE_UNDER("the peer's end", after_end, POLICY_LINES),
+	CASE_UNDER("an outage, non-blocking", outage_nonblocking, POLICY_LINES),
+	CASE_UNDER("an outage, blocking", outage_blocking, POLICY_LINES),
+	CASE_UNDER("an outage, SO_SNDTIMEO", outage_send_timeout, POLICY_LINES),
+	CASE_UNDER("a record longer than the buffer", long_record, POLICY_LINES),
+	CASE_UNDER("a line longer than the buffer, in pieces", long_record_in_pieces, POLICY_LINES),
+	CASE_UNDER("a record longer than the buffer, in pieces", long_record_in_pieces,
+		   POLICY_LONG),
+	CASE_UNDER("a forked child sends", child_sends, POLICY_LINES),
+	CASE_UNDER("close", close_drains, POLICY_LINES),
+	CASE_UNDER("shutdown", shutdown_drains, POLICY_LINES),
+	CASE_UNDER("close, in vain", close_gives_up, POLICY_SHORT),
+	CASE_UNDER("close, given up before that", close_after_limit, POLICY_FEW),
+	CASE_UNDER("close, nothing is left", close_at_once, POLICY_LINES),
+	CASE_UNDER("exit", exit_drains, POLICY_LINES),
+	CASE_UNDER("_exit", underscore_exit_drains, POLICY_LINES),
+	CASE_UNDER("quick_exit", quick_exit_drains, POLICY_LINES),
+	CASE_UNDER("exit, by another number", exit_drains_other_number, POLICY_LINES),
+	CASE_UNDER("exit, by two numbers", exit_drains_two_numbers, POLICY_LINES),
+	CASE_UNDER("exit, in vain", exit_gives_up, POLICY_UNLIMITED),
+	CASE_UNDER("exit, closed unseen", exit_closed_unseen, POLICY_LINES),
 };
 
 CHECK_MAIN(cases)

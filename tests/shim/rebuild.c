@@ -207,22 +207,17 @@ static void server_gone(void)
 
 #define POLICY_FEW POLICY_TENDED("\"transfer\":{\"replay\":\"unsent\"}", "\"max_retries\":3")
 
-#define CASE(name, run, policy)            \
-	{                                  \
-		name, run, policy, NULL, 0 \
-	}
-
 static const struct check_case cases[] = {
-	CASE("before any byte, send", byteless_by_send, POLICY_DEFAULT),
-	CASE("before any byte, recv", byteless_by_recv, POLICY_DEFAULT),
-	CASE("before any byte, event loop", byteless_in_loop, POLICY_DEFAULT),
-	CASE("asked for again and again", byteless_again_and_again, POLICY_FEW),
-	CASE("between exchanges", between_exchanges, POLICY_UNANSWERED),
-	CASE("in an exchange", in_exchange, POLICY_UNANSWERED),
-	CASE("unread bytes come first", unread_first, POLICY_UNANSWERED),
-	CASE("denied after bytes were moved", denied, POLICY_DEFAULT),
-	CASE("not the connection that comes after", not_the_next, POLICY_DEFAULT),
-	CASE("the server is gone", server_gone, POLICY_FEW),
+	CASE_UNDER("before any byte, send", byteless_by_send, POLICY_DEFAULT),
+	CASE_UNDER("before any byte, recv", byteless_by_recv, POLICY_DEFAULT),
+	CASE_UNDER("before any byte, event loop", byteless_in_loop, POLICY_DEFAULT),
+	CASE_UNDER("asked for again and again", byteless_again_and_again, POLICY_FEW),
+	CASE_UNDER("between exchanges", between_exchanges, POLICY_UNANSWERED),
+	CASE_UNDER("in an exchange", in_exchange, POLICY_UNANSWERED),
+	CASE_UNDER("unread bytes come first", unread_first, POLICY_UNANSWERED),
+	CASE_UNDER("denied after bytes were moved", denied, POLICY_DEFAULT),
+	CASE_UNDER("not the connection that comes after", not_the_next, POLICY_DEFAULT),
+	CASE_UNDER("the server is gone", server_gone, POLICY_FEW),
 };
 
 CHECK_MAIN(cases)

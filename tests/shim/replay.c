@@ -455,14 +455,7 @@ static void lost_thrice(void)
 #define POLICY_SMALL POLICY_TRANSFER("\"replay\":\"unanswered\",\"max_buffer\":\"4KiB\"")
 #define POLICY_OFTEN POLICY_TRANSFER("\"replay\":\"unanswered\",\"max_attempts\":4")
 
-#define CASE(name, run)                               \
-	{                                             \
-		name, run, POLICY_UNANSWERED, NULL, 0 \
-	}
-#define CASE_TOLD(name, run, policy)                      \
-	{                                                 \
-		name, run, policy, NULL, CHECK_ALSO_PLAIN \
-	}
+#define CASE(name, run) CASE_UNDER(name, run, POLICY_UNANSWERED)
 
 static const struct check_case cases[] = {
 	CASE("reset before the answer", after_reset),

@@ -454,39 +454,35 @@ static void replayed_in_loop(void)
 	POLICY_TENDED(IDLE_TIMEOUT ",\"transfer\":{\"replay\":\"unanswered\"}", "\"max_re" \
 										"tries\":50")
 
-#define CASE(name, run, policy)            \
-	{                                  \
-		name, run, policy, NULL, 0 \
-	}
-
 static const struct check_case cases[] = {
-	CASE("keepalive and user timeout, connect", set_by_connect, POLICY_ALL),
-	CASE("keepalive, user timeout by itself", user_timeout_by_itself, POLICY_BEATS(BEATS)),
-	CASE("keepalive, non-blocking", set_by_poll, POLICY_ALL),
-	CASE("keepalive, after retries", set_after_retries, POLICY_ALL),
-	CASE("keepalive, made anew", kept_when_made_anew, POLICY_ALL),
-	CASE("the program's own keepalive", own_keepalive, POLICY_ALL),
-	CASE("the program's own user timeout", own_user_timeout, POLICY_ALL),
+	CASE_UNDER("keepalive and user timeout, connect", set_by_connect, POLICY_ALL),
+	CASE_UNDER("keepalive, user timeout by itself", user_timeout_by_itself,
+		   POLICY_BEATS(BEATS)),
+	CASE_UNDER("keepalive, non-blocking", set_by_poll, POLICY_ALL),
+	CASE_UNDER("keepalive, after retries", set_after_retries, POLICY_ALL),
+	CASE_UNDER("keepalive, made anew", kept_when_made_anew, POLICY_ALL),
+	CASE_UNDER("the program's own keepalive", own_keepalive, POLICY_ALL),
+	CASE_UNDER("the program's own user timeout", own_user_timeout, POLICY_ALL),
 	{ "standard sets nothing", nothing_is_set, NULL, NULL, CHECK_ALSO_PLAIN },
-	CASE("idle: a blocking read", blocking_read, POLICY_IDLE),
-	CASE("idle: a blocking read after a non-blocking connect", blocking_read_after_loop,
-	     POLICY_IDLE),
-	CASE("idle: a shorter SO_RCVTIMEO", shorter_receive_timeout, POLICY_IDLE),
-	CASE("idle: bytes in time", bytes_in_time, POLICY_IDLE),
-	CASE("idle: a signal without SA_RESTART", interrupted, POLICY_IDLE),
-	CASE("idle: a signal with SA_RESTART", restarted, POLICY_IDLE),
-	CASE("idle: poll", woken_by_poll, POLICY_IDLE),
-	CASE("idle: select", woken_by_select, POLICY_IDLE),
-	CASE("idle: epoll", woken_by_epoll, POLICY_IDLE),
-	CASE("idle: poll, connected without waiting", loop_by_poll, POLICY_IDLE),
-	CASE("idle: epoll, connected without waiting", loop_by_epoll, POLICY_IDLE),
-	CASE("idle: epoll, edge triggered", loop_by_edge, POLICY_IDLE),
-	CASE("idle: epoll, bytes in time", loop_in_time, POLICY_IDLE),
-	CASE("idle: a busy program", busy, POLICY_IDLE),
-	CASE("idle: not of what is shared", shared, POLICY_IDLE),
-	CASE("idle: before any byte", before_any_byte, POLICY_UNSENT),
-	CASE("idle: made anew", replayed, POLICY_REPLAY),
-	CASE("idle: made anew in a loop", replayed_in_loop, POLICY_REPLAY),
+	CASE_UNDER("idle: a blocking read", blocking_read, POLICY_IDLE),
+	CASE_UNDER("idle: a blocking read after a non-blocking connect", blocking_read_after_loop,
+		   POLICY_IDLE),
+	CASE_UNDER("idle: a shorter SO_RCVTIMEO", shorter_receive_timeout, POLICY_IDLE),
+	CASE_UNDER("idle: bytes in time", bytes_in_time, POLICY_IDLE),
+	CASE_UNDER("idle: a signal without SA_RESTART", interrupted, POLICY_IDLE),
+	CASE_UNDER("idle: a signal with SA_RESTART", restarted, POLICY_IDLE),
+	CASE_UNDER("idle: poll", woken_by_poll, POLICY_IDLE),
+	CASE_UNDER("idle: select", woken_by_select, POLICY_IDLE),
+	CASE_UNDER("idle: epoll", woken_by_epoll, POLICY_IDLE),
+	CASE_UNDER("idle: poll, connected without waiting", loop_by_poll, POLICY_IDLE),
+	CASE_UNDER("idle: epoll, connected without waiting", loop_by_epoll, POLICY_IDLE),
+	CASE_UNDER("idle: epoll, edge triggered", loop_by_edge, POLICY_IDLE),
+	CASE_UNDER("idle: epoll, bytes in time", loop_in_time, POLICY_IDLE),
+	CASE_UNDER("idle: a busy program", busy, POLICY_IDLE),
+	CASE_UNDER("idle: not of what is shared", shared, POLICY_IDLE),
+	CASE_UNDER("idle: before any byte", before_any_byte, POLICY_UNSENT),
+	CASE_UNDER("idle: made anew", replayed, POLICY_REPLAY),
+	CASE_UNDER("idle: made anew in a loop", replayed_in_loop, POLICY_REPLAY),
 };
 
 CHECK_MAIN(cases)

@@ -375,10 +375,7 @@ static void streams_are_no_datagrams(void)
 	EXPECT_COUNT(attempt_failures, 0);
 }
 
-#define CASE(name, run)                                        \
-	{                                                      \
-		name, run, POLICY_HOLD, NULL, CHECK_ALSO_PLAIN \
-	}
+#define CASE(name, run) CASE_TOLD(name, run, POLICY_HOLD)
 
 static const struct check_case cases[] = {
 	CASE("a refusal is told once by every call, and counted", told_once),
