@@ -16,8 +16,7 @@
 #include "directory.h"
 #include "inspect.h"
 #include "shim/sys.h"
-
-#define LOAD(word) atomic_load_explicit(&(word), memory_order_relaxed)
+#include "shim/words.h"
 
 #define TOTALS_TEMPORARY "totals.new"
 #define BAD_PREFIX "bad-"

@@ -5,9 +5,7 @@
 
 #include "fold.h"
 #include "shim/sys.h"
-
-#define LOAD(word) atomic_load_explicit(&(word), memory_order_relaxed)
-#define STORE(word, value) atomic_store_explicit(&(word), value, memory_order_relaxed)
+#include "shim/words.h"
 
 /* ---- any file ----------------------------------------------------------- */
 

@@ -11,9 +11,7 @@
 
 #include "directory.h"
 #include "shim/sys.h"
-
-#define LOAD(word) atomic_load_explicit(&(word), memory_order_relaxed)
-#define STORE(word, value) atomic_store_explicit(&(word), value, memory_order_relaxed)
+#include "shim/words.h"
 
 #define LOCK_WAIT_MS 1000
 #define LOCK_POLL_MS 10

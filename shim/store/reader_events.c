@@ -8,8 +8,7 @@
 
 #include "reader.h"
 #include "shim/sys.h"
-
-#define LOAD(word) atomic_load_explicit(&(word), memory_order_relaxed)
+#include "shim/words.h"
 
 /* A writer that has not finished after this long has died. */
 #define WRITER_PATIENCE_NS (INT64_C(500) * 1000000)

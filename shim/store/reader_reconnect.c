@@ -10,12 +10,11 @@
 #include <string.h>
 
 #include "shim/sys.h"
+#include "shim/words.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-
-#define LOAD(word) atomic_load_explicit(&(word), memory_order_relaxed)
 
 /* Where slots lie in a process file, in bytes. */
 #define SLOT_OFFSET(slot) (PROCESS_HEAD_SIZE + (uint64_t)(slot) * sizeof(struct connection_slot))

@@ -62,7 +62,7 @@ static void free_push(struct store *store, uint32_t record, uint32_t slot)
 	uint64_t next;
 
 	do {
-		store->file->slots[slot].next_free = (uint32_t)head;
+		STORE(store->file->slots[slot].next_free, (uint32_t)head);
 		next = (slot + 1) | ((head >> 32) + 1) << 32;
 	} while (!atomic_compare_exchange_weak(&store->free_slots[record], &head, next));
 }
@@ -105,15 +105,14 @@ uint32_t store_slot_take(struct store *store, uint32_t record)
 	if (index == SLOT_NONE)
 		return SLOT_NONE;
 	slot = &store->file->slots[index];
-	slot->sent_base = atomic_load_explicit(&slot->sent_bytes, memory_order_relaxed);
-	slot->received_base = atomic_load_explicit(&slot->received_bytes, memory_order_relaxed);
-	slot->answered_bytes = slot->sent_base;
+	STORE(slot->sent_base, LOAD(slot->sent_bytes));
+	STORE(slot->received_base, LOAD(slot->received_bytes));
 	/*
 	 * Before the generation is raised: whoever has seen the new one asks for the
 	 * new connection, and that must not be wiped out with what was asked of the old.
 	 */
-	atomic_store_explicit(&slot->reconnect_wanted, 0, memory_order_relaxed);
-	atomic_store_explicit(&slot->in_use, 0, memory_order_relaxed);
+	STORE(slot->reconnect_wanted, 0);
+	STORE(slot->in_use, 0);
 	atomic_fetch_add_explicit(&slot->generation, 1, memory_order_release);
 	return index;
 }
