@@ -42,12 +42,11 @@ uint32_t operation_ticket(const struct connection *connection)
 
 static uint32_t operation_open(struct connection *connection, enum slot_state state, int64_t now)
 {
-	connection->began_ns = clock_ns();
-	connection->attempts = 1;
-	atomic_store_explicit(&connection->slot->attempts, 1, memory_order_relaxed);
+	STORE(connection->began_ns, clock_ns());
+	STORE(connection->attempts, 1);
+	STORE(connection->slot->attempts, 1);
 	state_set(connection, state, now);
 	store_count(connection->record, COUNTER_operations, 1);
-	store_count(connection->record, COUNTER_attempts, 1);
 	return atomic_fetch_add_explicit(&connection->operation, 1, memory_order_release) + 1;
 }
 
@@ -206,7 +205,6 @@ void operation_retry(struct connection *connection, const struct operation_failu
 void operation_attempt(struct connection *connection)
 {
 	store_count(connection->record, COUNTER_retries, 1);
-	store_count(connection->record, COUNTER_attempts, 1);
 }
 
 void operation_retry_at_once(struct connection *connection)
@@ -379,7 +377,6 @@ void operation_transfer_retry(struct connection *connection,
 	struct endpoint_record *record = connection->record;
 
 	store_count(record, COUNTER_attempt_failures, 1);
-	store_count(record, COUNTER_attempts, 1);
 	store_count(record, COUNTER_retries, 1);
 	atomic_store_explicit(&record->last_error, failure->error, memory_order_relaxed);
 	atomic_store_explicit(&record->last_error_at_ns, store_now_ns(), memory_order_relaxed);

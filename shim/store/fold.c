@@ -302,6 +302,7 @@ static bool candidate_add(struct fold *fold, struct candidate *candidate)
 		if (LOAD(record->state) != RECORD_READY)
 			continue;
 		record_settle(record);
+		record_attempts(record);
 		if (record_used(record))
 			record_merge(totals_record(fold, record), record);
 	}

@@ -65,6 +65,12 @@ void record_settle(struct endpoint_record *record)
 		record->counters[COUNTER_abandoned] += operations - done;
 }
 
+void record_attempts(struct endpoint_record *record)
+{
+	STORE(record->counters[COUNTER_attempts],
+	      LOAD(record->counters[COUNTER_operations]) + LOAD(record->counters[COUNTER_retries]));
+}
+
 void record_merge(struct endpoint_record *into, const struct endpoint_record *from)
 {
 	for (int i = 0; i < COUNTER_COUNT; i++)

@@ -71,6 +71,12 @@ bool process_slots_add(int fd, struct process_file *head, uint32_t slots,
 /* Operations that an ended process never finished become abandoned. */
 void record_settle(struct endpoint_record *record);
 
+/*
+ * The attempts: an operation's first, and its retries. The writer does not count them, since
+ * a jump or a kill between two counts would part what belongs together.
+ */
+void record_attempts(struct endpoint_record *record);
+
 /* Adds the counts of one record in private memory to another; the later times and errors win. */
 void record_merge(struct endpoint_record *into, const struct endpoint_record *from);
 

@@ -40,7 +40,8 @@
 /*
  * C(name): every counter, in the order in which they are stored and shown.
  * The design's words; retries_denied_* are the causes of `retries_denied`;
- * backoff is kept in nanoseconds and shown as backoff_seconds.
+ * backoff is kept in nanoseconds and shown as backoff_seconds; attempts are added up
+ * by readers.
  */
 #define STORE_COUNTERS(C)          \
 	C(operations)              \

@@ -197,6 +197,7 @@ static bool process_sum(struct snapshot_work *work, struct reader_process *proce
 			continue;
 		if (process->state == READER_EXITED || process->state == READER_VANISHED)
 			record_settle(record);
+		record_attempts(record);
 		for (int k = 0; k < COUNTER_COUNT; k++)
 			process->counters[k] += LOAD(record->counters[k]);
 		if (record_used(record) && !endpoint_add(work, record))

@@ -303,18 +303,18 @@ static void endpoints_beyond_the_limit_become_other(void **state)
 
 		for (uint32_t i = 1; i <= per_process; i++)
 			record_fill(file, i, i % 2, endpoint_tcp(n << 16 | i, 80))
-				->counters[COUNTER_attempts] = 1;
+				->counters[COUNTER_operations] = 1;
 		process_write(store, file);
 		free(file);
 	}
 	assert_int_equal(store_fold(store->directory, 0, NO_LIMIT), processes);
 	assert_true(snapshot_read(&snapshot, store->directory));
 	assert_int_equal(snapshot.endpoint_count, ENDPOINTS_IN_TOTALS);
-	assert_int_equal(snapshot.totals[COUNTER_attempts], processes * per_process);
-	assert_int_equal(find(&snapshot, 0, other)->counters[COUNTER_attempts] +
-				 find(&snapshot, 1, other)->counters[COUNTER_attempts],
+	assert_int_equal(snapshot.totals[COUNTER_operations], processes * per_process);
+	assert_int_equal(find(&snapshot, 0, other)->counters[COUNTER_operations] +
+				 find(&snapshot, 1, other)->counters[COUNTER_operations],
 			 processes * per_process - (ENDPOINTS_IN_TOTALS - STORE_OPERATIONS));
-	assert_true(find(&snapshot, 1, other)->counters[COUNTER_attempts] > 0);
+	assert_true(find(&snapshot, 1, other)->counters[COUNTER_operations] > 0);
 	snapshot_free(&snapshot);
 }
 

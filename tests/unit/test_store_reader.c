@@ -196,6 +196,36 @@ static void a_folding_lock_is_waited_for_and_then_passed(void **state)
 	close(lock);
 }
 
+/* Whatever a file of before says: living, ended and folded. */
+static void attempts_are_operations_and_retries(void **state)
+{
+	struct test_store *store = *state;
+	struct snapshot snapshot;
+
+	for (int i = 0; i < 2; i++) {
+		struct process_file *file = process_new(9 + i, 9);
+		struct endpoint_record *record = record_fill(file, 1, 0, endpoint_tcp(1, 1));
+
+		record->counters[COUNTER_operations] = 2;
+		record->counters[COUNTER_retries] = 3;
+		record->counters[COUNTER_attempts] = i ? 4 : 0;
+		process_write(store, file);
+		free(file);
+	}
+	for (int folded = 0; folded < 2; folded++) {
+		assert_true(snapshot_read(&snapshot, store->directory));
+		assert_int_equal(snapshot.totals[COUNTER_attempts], 10);
+		/* Behind those of `other`. */
+		assert_int_equal(snapshot.endpoints[STORE_OPERATIONS].counters[COUNTER_attempts],
+				 10);
+		for (size_t i = 0; i < snapshot.process_count; i++)
+			assert_int_equal(snapshot.processes[i].counters[COUNTER_attempts], 5);
+		assert_int_equal(snapshot.process_count, folded ? 0 : 2);
+		snapshot_free(&snapshot);
+		assert_int_equal(store_fold(store->directory, 0, NO_LIMIT), folded ? 0 : 2);
+	}
+}
+
 static void an_empty_directory_is_empty_statistics(void **state)
 {
 	struct test_store *store = *state;
@@ -314,6 +344,7 @@ int main(void)
 		STORE_TEST(sums_under_the_lock),
 		STORE_TEST(sums_without_the_lock),
 		STORE_TEST(a_folding_lock_is_waited_for_and_then_passed),
+		STORE_TEST(attempts_are_operations_and_retries),
 		STORE_TEST(an_empty_directory_is_empty_statistics),
 		STORE_TEST(connections_are_those_ever_used),
 		STORE_TEST(the_endpoint_in_use_is_believed_if_its_record_is_ready),
