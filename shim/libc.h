@@ -26,6 +26,16 @@
 #include <time.h>
 
 /* clang-format off */
+#ifdef __x86_64__
+#define HOLDFAST_SEES_VFORK 1
+#define LIBC_HOOKS_VFORK(H)                                                                \
+	H(pid_t, vfork, (void))                                                            \
+	/* sched.h */                                                                      \
+	H(int, clone, (int (*function)(void *), void *stack, int flags, void *argument, ...))
+#else
+#define LIBC_HOOKS_VFORK(H)
+#endif
+
 #define LIBC_HOOKS(H)                                                                      \
 	/* sys/socket.h */                                                                 \
 	H(int, socket, (int domain, int type, int protocol))                               \
@@ -64,6 +74,7 @@
 	H(int, dup2, (int fd, int target))                                                 \
 	H(int, dup3, (int fd, int target, int flags))                                      \
 	H(pid_t, fork, (void))                                                             \
+	LIBC_HOOKS_VFORK(H)                                                                \
 	H(int, setuid, (uid_t uid))                                                        \
 	H(int, seteuid, (uid_t uid))                                                       \
 	H(int, setreuid, (uid_t real, uid_t effective))                                    \

@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "policy_source.h"
 #include "shim/config.h"
+#include "shim/libc.h"
 #include "shim/log.h"
 #include "shim/sys.h"
 
@@ -285,11 +286,24 @@ void engine_prepare(void)
 		engine_ready();
 }
 
+#ifdef HOLDFAST_SEES_VFORK
+static _Atomic bool memory_is_lent;
+#else
+static const bool memory_is_lent = true;
+#endif
+
+void engine_memory_lend(void)
+{
+#ifdef HOLDFAST_SEES_VFORK
+	memory_is_lent = true;
+#endif
+}
+
 enum engine_memory engine_memory(int32_t *owner)
 {
 	struct guard *page = atomic_load_explicit(&guard, memory_order_acquire);
-	int32_t pid = sys_getpid();
 	int32_t attached = page ? atomic_load_explicit(&page->owner, memory_order_relaxed) : 0;
+	int32_t pid = attached && !memory_is_lent ? attached : sys_getpid();
 
 	if (owner)
 		*owner = pid;

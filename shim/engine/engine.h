@@ -43,8 +43,10 @@ enum engine_memory {
 	MEMORY_BORROWED   /* a vfork child: the tables are its parent's, in use there */
 };
 
-/* One system call; for slow paths. owner: the pid that owns MEMORY_OWN tables, may be NULL. */
+/* At most one system call. owner: the pid that owns MEMORY_OWN tables, may be NULL. */
 enum engine_memory engine_memory(int32_t *owner);
+/* A child is about to be made that may live in our memory: from now on that is asked for. */
+void engine_memory_lend(void);
 
 /* The pid that attached, 0 in a forked child that has not yet. No system call. */
 int32_t engine_owner(void);

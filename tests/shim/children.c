@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fork, vfork, posix_spawn, system, popen and exec around managed connections. */
 #include <pthread.h>
+#include <sched.h>
 #include <spawn.h>
 
 #include "net.h"
@@ -261,6 +262,53 @@ static void vfork_connects(void)
 	expect_alive(&pair, 0);
 }
 
+/* What vfork() does, with a stack of the child's own. */
+static int cloned_body(void *argument)
+{
+	const struct pair *pair = argument;
+
+	close(pair->client);
+	dup2(pair->peer, pair->client);
+	_exit(5);
+}
+
+static void cloned(void)
+{
+	static _Alignas(16) char stack[65536];
+	struct server server = server_listening(AF_INET);
+	struct pair pair = pair_connect(&server);
+	pid_t pid = clone(cloned_body, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
+			  &pair);
+
+	REQUIRE(pid > 0);
+	EXPECT_IS(child_wait(pid), 5);
+	expect_alive(&pair, 0);
+	expect_state(getpid(), PROCESS_RUNNING);
+	EXPECT_COUNT(operations, 1);
+}
+
+/* clone() has more arguments than its prototype says, on the stack and in registers. */
+static int cloned_thread_body(void *argument)
+{
+	return *(const int *)argument;
+}
+
+static void cloned_with_all_arguments(void)
+{
+	static _Alignas(16) char stack[65536];
+	pid_t parent_tid = 0, child_tid = 0;
+	int status = 6;
+	pid_t pid = clone(cloned_thread_body, stack + sizeof(stack),
+			  CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_VM | CLONE_VFORK |
+				  SIGCHLD,
+			  &status, &parent_tid, NULL, &child_tid);
+
+	REQUIRE(pid > 0);
+	EXPECT_IS(child_wait(pid), 6);
+	EXPECT_IS(parent_tid, pid);
+	EXPECT_IS(child_tid, pid);
+}
+
 static void spawned(void)
 {
 	struct server server = server_listening(AF_INET);
@@ -414,6 +462,8 @@ static const struct check_case cases[] = {
 	CASE("a vfork child closes, dups and execs: nothing of the parent's changes", vfork_exec),
 	CASE("a vfork child _exits: the parent's file still says running", vfork_exit),
 	CASE("a vfork child connects: nothing of the parent's changes", vfork_connects),
+	CASE("clone() of a child in our memory: nothing of the parent's changes", cloned),
+	CASE("clone() with all its arguments", cloned_with_all_arguments),
 	CASE("posix_spawn, system and popen", spawned),
 	CASE("a vfork child that connects first is not counted, and its parent is", vfork_first),
 	CASE("exec: each image counts for itself", exec_connects),
