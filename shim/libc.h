@@ -167,6 +167,10 @@ static inline void *libc_address(enum libc_function function)
 /* LIBC(read)(fd, data, size): the next definition of read. */
 #define LIBC(name) ((libc_##name##_t *)libc_address(LIBC_##name))
 
+/* The same, or NULL before its first use: a hook without a call to libc_resolve() needs no frame. */
+#define LIBC_FOUND(name) \
+	((libc_##name##_t *)__atomic_load_n(&libc_addresses[LIBC_##name], __ATOMIC_RELAXED))
+
 /* Marks a function as exported. */
 #define HOOK __attribute__((visibility("default")))
 

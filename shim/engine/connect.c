@@ -385,7 +385,7 @@ static int connect_managed(struct call *call, struct connection *before)
 	call->connection = connection_open(call->fd, target.record, target.rule, target.owner);
 	if (!call->connection)
 		return call_end(call, connected ? error : attempt_first(call, DURATION_OFF));
-	call->connection->is_stream = target.is_stream;
+	STORE(call->connection->is_stream, target.is_stream);
 	call->settings = policy_settings(engine.policy, target.rule);
 	call->ticket = operation_begin(call->connection);
 	if (call->pooled)
@@ -406,7 +406,7 @@ static int connect_managed(struct call *call, struct connection *before)
 		return 0;
 	}
 	if (__builtin_expect(error == 0, 1)) {
-		call->connection->reported = 1;
+		STORE(call->connection->reported, 1);
 		if (call->pooled)
 			pool_connected(call);
 		connection_made(call->connection, call->fd, call->connection->generation);

@@ -10,11 +10,13 @@
 #include "operation.h"
 #include "pending.h"
 #include "shim/sys.h"
+#include "shim/words.h"
 #include "tcp.h"
 #include "tended.h"
 #include "watch.h"
 
 struct fd_chunk *_Atomic fd_chunks[FD_CHUNKS];
+struct fd_chunk fds_first;
 
 /*
  * Slots, and the connections that go with them.  Those of the store, and spare
@@ -57,6 +59,16 @@ bool connections_attach(void)
 	return own.connections != NULL;
 }
 
+struct connection *connection_beyond(int fd)
+{
+	struct fd_chunk *chunk = fd_chunk(fd);
+
+	if (!chunk)
+		return NULL;
+	return atomic_load_explicit(&chunk->connections[(unsigned int)fd % FDS_PER_CHUNK],
+				    memory_order_acquire);
+}
+
 static struct fd_chunk *fd_chunk_make(int fd)
 {
 	struct fd_chunk *chunk = fd_chunk(fd);
@@ -66,9 +78,10 @@ static struct fd_chunk *fd_chunk_make(int fd)
 
 	if (chunk || number >= FD_CHUNKS)
 		return chunk;
-	chunk = sys_memory(sizeof(*chunk));
+	chunk = number ? sys_memory(sizeof(*chunk)) : &fds_first;
 	if (chunk && !atomic_compare_exchange_strong(&fd_chunks[number], &expected, chunk)) {
-		sys_munmap(chunk, sizeof(*chunk));
+		if (number)
+			sys_munmap(chunk, sizeof(*chunk));
 		chunk = expected;
 	}
 	errno = saved_errno;
@@ -160,7 +173,7 @@ uint64_t connection_unanswered(const struct connection *connection)
 
 	if (!connection_bytes(connection, &sent, &received))
 		return 0;
-	answered = slot->answered_bytes - slot->sent_base;
+	answered = connection->answered_bytes - slot->sent_base;
 	return received && answered <= sent ? sent - answered : sent;
 }
 
@@ -264,6 +277,12 @@ static bool spare_prepare(void)
 	return spare.connections != NULL;
 }
 
+_Static_assert(COUNTER_received_bytes == COUNTER_sent_bytes + MOVED_RECEIVED, "side by side");
+_Static_assert(offsetof(struct connection_slot, received_bytes) ==
+		       offsetof(struct connection_slot, sent_bytes) +
+			       MOVED_RECEIVED * sizeof(uint64_t),
+	       "side by side");
+
 /* A connection whose slot is in the store, or, if that is full, in memory. */
 static struct connection *connection_take(uint32_t record)
 {
@@ -272,20 +291,20 @@ static struct connection *connection_take(uint32_t record)
 	bool is_spare = index == SLOT_NONE;
 	struct slots *slots = is_spare ? &spare : &own;
 	struct connection *connection;
+	struct connection_slot *slot;
 
 	if (is_spare && spare_prepare())
 		index = store_slot_take(&spare_store, record);
 	if (index == SLOT_NONE)
 		return NULL;
 	connection = &slots->connections[index];
-	connection->slot = &slots->store->file->slots[index];
-	connection->record = counted;
-	connection->sent_bytes = is_spare ? &counted->counters[COUNTER_sent_bytes]
-					  : &connection->slot->sent_bytes;
-	connection->received_bytes = is_spare ? &counted->counters[COUNTER_received_bytes]
-					      : &connection->slot->received_bytes;
-	connection->slot_index = index;
-	connection->spare = is_spare;
+	slot = &slots->store->file->slots[index];
+	STORE(connection->slot, slot);
+	STORE(connection->record, counted);
+	STORE(connection->moved_bytes,
+	      is_spare ? &counted->counters[COUNTER_sent_bytes] : &slot->sent_bytes);
+	STORE(connection->slot_index, index);
+	STORE(connection->spare, is_spare);
 	return connection;
 }
 
@@ -334,21 +353,25 @@ static void connection_share(struct connection *connection, int fd)
 struct connection *connection_open(int fd, uint32_t record, int rule, int32_t owner)
 {
 	struct connection *connection = connection_take(record);
+	struct connection_slot *slot;
 	struct connection *before;
 
 	if (!connection)
 		return NULL;
-	connection->owner = owner;
-	connection->rule = rule;
-	connection->generation = atomic_load_explicit(&connection->slot->generation,
-						      memory_order_relaxed);
-	connection->attempts = 0;
-	connection->reported = 0;
-	connection->is_shared = connection->is_half_closed = connection->loss = 0;
-	atomic_store_explicit(&connection->attention, 0, memory_order_relaxed);
-	atomic_store_explicit(&connection->fds, 1, memory_order_relaxed);
-	atomic_store_explicit(&connection->slot->fd, fd, memory_order_relaxed);
-	atomic_store_explicit(&connection->slot->rule, rule, memory_order_relaxed);
+	slot = connection->slot;
+	STORE(connection->owner, owner);
+	STORE(connection->rule, rule);
+	STORE(connection->generation, LOAD(slot->generation));
+	STORE(connection->answered_bytes, LOAD(slot->sent_base));
+	STORE(connection->attempts, 0);
+	STORE(connection->reported, 0);
+	STORE(connection->is_shared, 0);
+	STORE(connection->is_half_closed, 0);
+	STORE(connection->loss, LOSS_NONE);
+	STORE(connection->attention, 0);
+	STORE(connection->fds, 1);
+	STORE(slot->fd, fd);
+	STORE(slot->rule, rule);
 	before = fd_exchange(fd, connection);
 	if (before)
 		connection_drop(before, fd, owner);
@@ -368,15 +391,6 @@ void fd_opened(int fd, unsigned int kind)
 	registrations_forget(fd);
 	atomic_store_explicit(&chunk->kinds[(unsigned int)fd % FDS_PER_CHUNK], (uint8_t)kind,
 			      memory_order_relaxed);
-}
-
-unsigned int fd_kind(int fd)
-{
-	struct fd_chunk *chunk = fd_chunk(fd);
-
-	return chunk ? atomic_load_explicit(&chunk->kinds[(unsigned int)fd % FDS_PER_CHUNK],
-					    memory_order_relaxed)
-		     : 0;
 }
 
 void fd_mode(int fd, bool nonblocking)

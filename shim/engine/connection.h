@@ -22,6 +22,7 @@
 
 #include "engine.h"
 #include "shim/store/layout.h"
+#include "shim/words.h"
 
 struct keep;
 struct pending;
@@ -62,22 +63,28 @@ enum fd_kind {
 			  << 5 /* v4-mapped, for a pool: it never connects to native IPv6 again */
 };
 
+/* Two counters side by side, of a slot or of a record. */
+enum moved { MOVED_SENT, MOVED_RECEIVED };
+
 struct connection {
 	/* Words all of them, since a thread whose fd another closed may still look at them. */
 	/* The first 64 bytes are all that a transfer touches. */
-	_Atomic uint64_t *_Atomic sent_bytes;
-	_Atomic uint64_t *_Atomic received_bytes;
+	_Atomic uint64_t *_Atomic moved_bytes; /* [enum moved] */
 	_Atomic uint32_t attention;
-	_Atomic uint32_t fds; /* how many stand for it */
-	struct connection_slot *_Atomic slot;
-	struct endpoint_record *_Atomic record;
 	/*
 	 * The operation in progress: an odd ticket. Who turns it even accounts for
 	 * the outcome, so that each is counted once whoever learns of it first.
 	 */
 	_Atomic uint32_t operation;
-	_Atomic int32_t owner; /* pid */
+	struct connection_slot *_Atomic slot;
+	_Atomic uint64_t answered_bytes; /* sent_bytes, when the last byte was received */
+	_Atomic uint32_t fds;            /* how many stand for it */
+	_Atomic uint8_t spare;           /* its slot is memory of our own: the disk is full */
+	_Atomic uint8_t is_shared;       /* with another process */
+	_Atomic uint8_t is_half_closed;  /* by the program */
+	_Atomic uint8_t loss;            /* enum loss */
 
+	struct endpoint_record *_Atomic record;
 	_Atomic int64_t began_ns; /* the operation, CLOCK_MONOTONIC */
 	struct timeval send_timeout;
 	_Atomic int32_t rule;
@@ -86,18 +93,15 @@ struct connection {
 	_Atomic uint32_t attempts;
 	_Atomic uint8_t is_stream;
 	_Atomic uint8_t nonblocking; /* as it was at connect() */
-	_Atomic uint8_t spare;       /* its slot is memory of our own: the disk is full */
 	_Atomic uint8_t reported; /* connect() itself has returned success: the next says EISCONN */
-	_Atomic int32_t error;    /* of a connect that failed and was not asked about yet */
+	_Atomic uint8_t named;
+	_Atomic int32_t owner;           /* pid */
+	_Atomic int32_t error;           /* of a connect that failed and was not asked about yet */
+	_Atomic uint32_t lookup;         /* struct name's */
 	struct pending *_Atomic pending; /* its own, for when it is one */
 	_Atomic uint64_t
 		cookie;        /* of the socket of a pending connect that failed once; 0: unknown */
 	_Atomic uint64_t name; /* that a pending connect is to: entry and version */
-	_Atomic uint32_t lookup; /* struct name's */
-	_Atomic uint8_t named;
-	_Atomic uint8_t is_shared;      /* with another process */
-	_Atomic uint8_t is_half_closed; /* by the program */
-	_Atomic uint8_t loss;           /* enum loss */
 };
 _Static_assert(sizeof(struct connection) == 128, "two cache lines a connection");
 
@@ -110,6 +114,7 @@ struct fd_chunk {
 };
 
 extern struct fd_chunk *_Atomic fd_chunks[FD_CHUNKS];
+extern struct fd_chunk fds_first; /* fd_chunks[0], once there is one */
 
 static inline struct fd_chunk *fd_chunk(int fd)
 {
@@ -120,15 +125,24 @@ static inline struct fd_chunk *fd_chunk(int fd)
 	return atomic_load_explicit(&fd_chunks[number], memory_order_acquire);
 }
 
+struct connection *connection_beyond(int fd) __attribute__((cold));
+
 /* The connection that fd stands for, as far as we know; NULL for every fd that is not ours. */
 static inline struct connection *connection_of(int fd)
 {
-	struct fd_chunk *chunk = fd_chunk(fd);
+	/* Nearly every fd is one of these: a load, and none that waits for another. */
+	if (__builtin_expect((unsigned int)fd < FDS_PER_CHUNK, 1))
+		return atomic_load_explicit(&fds_first.connections[fd], memory_order_acquire);
+	return connection_beyond(fd);
+}
 
-	if (__builtin_expect(chunk == NULL, 1))
-		return NULL;
-	return atomic_load_explicit(&chunk->connections[(unsigned int)fd % FDS_PER_CHUNK],
-				    memory_order_acquire);
+/* enum fd_kind */
+static inline unsigned int fd_kind(int fd)
+{
+	bool is_near = __builtin_expect((unsigned int)fd < FDS_PER_CHUNK, 1);
+	struct fd_chunk *chunk = is_near ? &fds_first : fd_chunk(fd);
+
+	return chunk ? LOAD(chunk->kinds[(unsigned int)fd % FDS_PER_CHUNK]) : 0;
 }
 
 /* Memory for this process's connections; once per process. */
@@ -193,7 +207,6 @@ bool connection_owned(const struct connection *connection);
 
 /* socket() and the like returned fd: whatever was known of the number is stale. */
 void fd_opened(int fd, unsigned int kind);
-unsigned int fd_kind(int fd);
 /* Whether another number stands for the same socket: for slow paths. */
 bool fd_is_shared(int fd);
 void fd_tried_mapped(int fd, bool tried);

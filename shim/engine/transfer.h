@@ -11,12 +11,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdint.h>
-#include <sys/single_threaded.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
 #include "connect.h"
 #include "connection.h"
+#include "shim/words.h"
 
 /* What was so before the call. */
 struct transfer_before {
@@ -52,13 +52,18 @@ bool transfer_keeps(const struct connection *connection);
 /* Until when a call may wait, by the timeout of its direction, CLOCK_MONOTONIC; 0: it may not. */
 int64_t transfer_until(int fd, int flags, bool sends);
 
+/* Whether there is anything to do before a call. */
+static inline bool transfer_wants(const struct connection *connection)
+{
+	return __builtin_expect((connection->attention | connection->slot->reconnect_wanted) != 0,
+				0);
+}
+
 static inline bool transfer_begin(struct connection *connection, int fd, int flags, bool sends,
 				  struct transfer_before *before)
 {
-	before->saved_errno = errno;
-	before->attention = connection->attention;
-	before->operation = connection->operation;
-	if (__builtin_expect((before->attention | connection->slot->reconnect_wanted) == 0, 1))
+	*before = (struct transfer_before){ connection->attention, connection->operation, errno };
+	if (!transfer_wants(connection))
 		return true;
 	if (!transfer_attend(connection, fd, flags, sends))
 		return false;
@@ -82,42 +87,30 @@ static inline bool transfer_end(struct connection *connection, int fd, int flags
 {
 	/* The end of the stream can be a loss, too. */
 	if (__builtin_expect((before->attention | connection->attention) == 0, 1) &&
-	    (*result > 0 || (*result == 0 && sends) || (*result < 0 && errno == EAGAIN)))
+	    (__builtin_expect(*result > 0, 1) || (*result == 0 && sends) ||
+	     (*result < 0 && errno == EAGAIN)))
 		return false;
 	return transfer_end_slowly(connection, fd, flags, sends, *before, result);
 }
 
-/*
- * Bytes of a transfer. As long as nobody else counts in the same word, no other thread
- * and no other process, one instruction will do that a handler cannot split.
- */
-static inline void bytes_count(const struct connection *connection, _Atomic uint64_t *counter,
-			       uint64_t bytes)
+static inline void bytes_count(const struct connection *connection, enum moved way, ssize_t bytes)
 {
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__clang_analyzer__)
-	if (__libc_single_threaded && !connection->is_shared && !connection->spare) {
-		__asm__ volatile("addq %1, %0" : "+m"(*(uint64_t *)counter) : "er"(bytes) : "cc");
-		return;
-	}
-#endif
-	atomic_fetch_add_explicit(counter, bytes, memory_order_relaxed);
+	counter_add(&connection->moved_bytes[way], (uint64_t)bytes,
+		    connection->is_shared | connection->spare);
 }
 
 static inline ssize_t transfer_sent(struct connection *connection, ssize_t result)
 {
 	if (result > 0)
-		bytes_count(connection, connection->sent_bytes, (uint64_t)result);
+		bytes_count(connection, MOVED_SENT, result);
 	return result;
 }
 
 static inline ssize_t transfer_received(struct connection *connection, ssize_t result)
 {
 	if (result > 0) {
-		bytes_count(connection, connection->received_bytes, (uint64_t)result);
-		atomic_store_explicit(
-			&connection->slot->answered_bytes,
-			atomic_load_explicit(connection->sent_bytes, memory_order_relaxed),
-			memory_order_relaxed);
+		bytes_count(connection, MOVED_RECEIVED, result);
+		STORE(connection->answered_bytes, LOAD(connection->moved_bytes[MOVED_SENT]));
 	}
 	return result;
 }
@@ -141,11 +134,41 @@ static inline bool transfer_is_kept(const struct connection *connection, int cou
 	return count >= 0 && count <= IOV_MAX && transfer_keeps(connection);
 }
 
-/* For hooks that are called most: their frame is made behind this only. */
-static inline bool fd_is_managed(int fd)
-{
-	return __builtin_expect(connection_of(fd) != NULL, 0);
-}
+/*
+ * The hooks that are called most. After a system call the caches are cold, and what costs
+ * is each line of code and data that is touched: a call on an fd that is not ours ends in
+ * HOT itself, in tail position and without a frame; on a connection that wants nothing it
+ * ends in ONCE, which is short because all else is in NAME_again().
+ */
+#define HOT(name, fd, ...)                                                                        \
+	({                                                                                        \
+		libc_##name##_t *next_ = LIBC_FOUND(name);                                        \
+		bool is_near_ = __builtin_expect((unsigned int)(fd) < FDS_PER_CHUNK && next_, 1); \
+		struct connection *connection_ = is_near_ ? connection_of(fd) : NULL;             \
+                                                                                                  \
+		!is_near_     ? name##_again(fd, __VA_ARGS__)                                     \
+		: connection_ ? name##_managed(fd, __VA_ARGS__, connection_, next_)               \
+			      : next_(fd, __VA_ARGS__);                                           \
+	})
+
+/* The call once, its result counted. again: the same with all that may have to be done. */
+#define ONCE(counted, connection, fd, flags, sends, call, again)                            \
+	({                                                                                  \
+		struct transfer_before before_ = { .operation = (connection)->operation,    \
+						   .saved_errno = errno };                  \
+		ssize_t result_;                                                            \
+                                                                                            \
+		if (transfer_wants(connection)) {                                           \
+			result_ = (again);                                                  \
+		} else {                                                                    \
+			result_ = (call);                                                   \
+			if (transfer_end(connection, fd, flags, sends, &before_, &result_)) \
+				result_ = (again);                                          \
+			else                                                                \
+				transfer_##counted(connection, result_);                    \
+		}                                                                           \
+		result_;                                                                    \
+	})
 #define BEHIND static __attribute__((noinline))
 
 /*

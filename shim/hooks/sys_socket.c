@@ -106,15 +106,21 @@ HOOK int setsockopt(int fd, int level, int name, const void *value, socklen_t le
 	return result;
 }
 
-BEHIND ssize_t send_managed(int fd, const void *data, size_t size, int flags)
+BEHIND ssize_t send_again(int fd, const void *data, size_t size, int flags)
 {
 	return SEND_BYTES(fd, flags, data, size, LIBC(send)(fd, data, size, flags));
 }
 
+BEHIND ssize_t send_managed(int fd, const void *data, size_t size, int flags,
+			    struct connection *connection, libc_send_t *next)
+{
+	return ONCE(sent, connection, fd, flags, true, next(fd, data, size, flags),
+		    send_again(fd, data, size, flags));
+}
+
 HOOK ssize_t send(int fd, const void *data, size_t size, int flags)
 {
-	return fd_is_managed(fd) ? send_managed(fd, data, size, flags)
-				 : LIBC(send)(fd, data, size, flags);
+	return HOT(send, fd, data, size, flags);
 }
 
 HOOK ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *peer,
@@ -214,7 +220,7 @@ HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 			return messages_send(fd, messages, count, flags);
 		result = LIBC(sendmmsg)(fd, messages, count, flags);
 	} while (transfer_end(connection, fd, flags, true, &before, &result));
-	messages_count(connection->sent_bytes, messages, result);
+	messages_count(&connection->moved_bytes[MOVED_SENT], messages, result);
 	return (int)result;
 }
 
@@ -230,7 +236,7 @@ static bool asks_errors(int flags)
 	return flags & MSG_ERRQUEUE;
 }
 
-BEHIND ssize_t recv_managed(int fd, void *data, size_t size, int flags)
+BEHIND ssize_t recv_again(int fd, void *data, size_t size, int flags)
 {
 	if (asks_errors(flags))
 		return LIBC(recv)(fd, data, size, flags);
@@ -239,10 +245,18 @@ BEHIND ssize_t recv_managed(int fd, void *data, size_t size, int flags)
 	return RECEIVE(fd, flags, LIBC(recv)(fd, data, size, flags));
 }
 
+BEHIND ssize_t recv_managed(int fd, void *data, size_t size, int flags,
+			    struct connection *connection, libc_recv_t *next)
+{
+	if (asks_errors(flags) || only_looks(flags))
+		return recv_again(fd, data, size, flags);
+	return ONCE(received, connection, fd, flags, false, next(fd, data, size, flags),
+		    recv_again(fd, data, size, flags));
+}
+
 HOOK ssize_t recv(int fd, void *data, size_t size, int flags)
 {
-	return fd_is_managed(fd) ? recv_managed(fd, data, size, flags)
-				 : LIBC(recv)(fd, data, size, flags);
+	return HOT(recv, fd, data, size, flags);
 }
 
 HOOK ssize_t __recv_chk(int fd, void *data, size_t size, size_t room, int flags)
@@ -298,6 +312,6 @@ HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 		result = LIBC(recvmmsg)(fd, messages, count, flags, timeout);
 	} while (transfer_end(connection, fd, flags, false, &before, &result));
 	if (!only_looks(flags))
-		messages_count(connection->received_bytes, messages, result);
+		messages_count(&connection->moved_bytes[MOVED_RECEIVED], messages, result);
 	return (int)result;
 }

@@ -10,14 +10,21 @@
 #include "shim/engine/transfer.h"
 #include "shim/libc.h"
 
-BEHIND ssize_t read_managed(int fd, void *data, size_t size)
+BEHIND ssize_t read_again(int fd, void *data, size_t size)
 {
 	return RECEIVE(fd, 0, LIBC(read)(fd, data, size));
 }
 
+BEHIND ssize_t read_managed(int fd, void *data, size_t size, struct connection *connection,
+			    libc_read_t *next)
+{
+	return ONCE(received, connection, fd, 0, false, next(fd, data, size),
+		    read_again(fd, data, size));
+}
+
 HOOK ssize_t read(int fd, void *data, size_t size)
 {
-	return fd_is_managed(fd) ? read_managed(fd, data, size) : LIBC(read)(fd, data, size);
+	return HOT(read, fd, data, size);
 }
 
 HOOK ssize_t __read_chk(int fd, void *data, size_t size, size_t room)
@@ -25,14 +32,21 @@ HOOK ssize_t __read_chk(int fd, void *data, size_t size, size_t room)
 	return RECEIVE(fd, 0, LIBC(__read_chk)(fd, data, size, room));
 }
 
-BEHIND ssize_t write_managed(int fd, const void *data, size_t size)
+BEHIND ssize_t write_again(int fd, const void *data, size_t size)
 {
 	return SEND_BYTES(fd, 0, data, size, LIBC(write)(fd, data, size));
 }
 
+BEHIND ssize_t write_managed(int fd, const void *data, size_t size, struct connection *connection,
+			     libc_write_t *next)
+{
+	return ONCE(sent, connection, fd, 0, true, next(fd, data, size),
+		    write_again(fd, data, size));
+}
+
 HOOK ssize_t write(int fd, const void *data, size_t size)
 {
-	return fd_is_managed(fd) ? write_managed(fd, data, size) : LIBC(write)(fd, data, size);
+	return HOT(write, fd, data, size);
 }
 
 HOOK int close(int fd)

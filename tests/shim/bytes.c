@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every call that moves bytes on a socket counts exactly those bytes on its connection. */
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
@@ -254,11 +255,38 @@ static const struct way ways[] = {
 };
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
 
+/*
+ * Which fd the client has: whichever comes, or the first of those that are not in the
+ * table of the first 1,024, or one far away.
+ */
+static const int numbers[] = { 0, 1024, 9000 };
+#define NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
+
+static struct pair pair_at(const struct server *server, int number)
+{
+	struct rlimit limit;
+	struct pair pair;
+	int fd;
+
+	if (!number)
+		return pair_connect(server);
+	REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = limit.rlim_max;
+	REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	fd = stream_socket(server);
+	pair.client = fcntl(fd, F_DUPFD_CLOEXEC, number);
+	REQUIRE(pair.client == number && close(fd) == 0);
+	REQUIRE(server_connect(server, pair.client) == 0);
+	pair.peer = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC);
+	REQUIRE(pair.peer >= 0);
+	return pair;
+}
+
 /* Between two of our own, so that a byte too many on either side shows. */
-static void way_check(const struct way *way)
+static void way_check(const struct way *way, int number)
 {
 	struct server server = server_listening(AF_INET);
-	struct pair pair = pair_connect(&server);
+	struct pair pair = pair_at(&server, number);
 
 	if (!way->sends) {
 		REQUIRE(send(pair.peer, data, 2000, 0) == 2000);
@@ -368,23 +396,38 @@ static const struct check_case properties[] = {
 };
 #define PROPERTIES (sizeof(properties) / sizeof(properties[0]))
 
+/* Each way on each number. */
+static char names[NUMBERS][WAYS][80];
 static const char *asked;
 
 static void way_run(void)
 {
-	for (size_t i = 0; i < WAYS; i++)
-		if (strcmp(ways[i].name, asked) == 0)
-			way_check(&ways[i]);
+	for (size_t n = 0; n < NUMBERS; n++)
+		for (size_t i = 0; i < WAYS; i++)
+			if (strcmp(names[n][i], asked) == 0)
+				way_check(&ways[i], numbers[n]);
+}
+
+static void way_name(size_t n, size_t i)
+{
+	if (numbers[n])
+		snprintf(names[n][i], sizeof(names[n][i]), "%s, on fd %d", ways[i].name,
+			 numbers[n]);
+	else
+		snprintf(names[n][i], sizeof(names[n][i]), "%s", ways[i].name);
 }
 
 int main(int argc, char **argv)
 {
-	struct check_case cases[WAYS + PROPERTIES];
+	struct check_case cases[NUMBERS * WAYS + PROPERTIES];
 
 	asked = argc > 1 ? argv[1] : "";
-	for (size_t i = 0; i < WAYS; i++)
-		cases[i] = (struct check_case){ ways[i].name, way_run, NULL, NULL,
-						CHECK_ALSO_PLAIN };
-	memcpy(cases + WAYS, properties, sizeof(properties));
-	return check_main(argc, argv, cases, WAYS + PROPERTIES);
+	for (size_t n = 0; n < NUMBERS; n++)
+		for (size_t i = 0; i < WAYS; i++) {
+			way_name(n, i);
+			cases[n * WAYS + i] = (struct check_case){ names[n][i], way_run, NULL, NULL,
+								   CHECK_ALSO_PLAIN };
+		}
+	memcpy(cases + NUMBERS * WAYS, properties, sizeof(properties));
+	return check_main(argc, argv, cases, NUMBERS * WAYS + PROPERTIES);
 }
