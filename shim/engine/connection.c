@@ -336,17 +336,40 @@ bool fd_is_shared(int fd)
 	return fd_kind(fd) & FD_SHARED && duplicate_next(fd, socket_cookie(fd), -1) >= 0;
 }
 
+void fd_unwatched(int fd)
+{
+	fd_kind_set(fd, fd_kind(fd) | FD_UNWATCHED);
+}
+
+/* It is being connected again: what it is registered for matters from now on. */
+static void fd_watch(int fd)
+{
+	unsigned int kind = fd_kind(fd);
+	uint64_t signals;
+
+	if (__builtin_expect(!(kind & FD_UNWATCHED), 1) || !schedule_make())
+		return;
+	fd_kind_set(fd, kind & ~(unsigned int)FD_UNWATCHED);
+	schedule_lock(&signals);
+	watch_learn_socket(fd);
+	schedule_unlock(&signals);
+}
+
 /* Duplicates that were made before connect(): the same socket under another number. */
-static void connection_share(struct connection *connection, int fd)
+static void connection_share(struct connection *connection, int fd, int32_t owner)
 {
 	uint64_t cookie = socket_cookie(fd);
+	struct connection *before;
 	int other = -1;
 
 	while ((other = duplicate_next(fd, cookie, other)) >= 0) {
-		if (connection_of(other))
+		if (connection_of(other) == connection)
 			continue;
 		atomic_fetch_add_explicit(&connection->fds, 1, memory_order_relaxed);
-		fd_exchange(other, connection);
+		before = fd_exchange(other, connection);
+		if (before)
+			connection_drop(before, other, owner);
+		fd_watch(other);
 	}
 }
 
@@ -376,7 +399,8 @@ struct connection *connection_open(int fd, uint32_t record, int rule, int32_t ow
 	if (before)
 		connection_drop(before, fd, owner);
 	if (fd_kind(fd) & FD_SHARED)
-		connection_share(connection, fd);
+		connection_share(connection, fd, owner);
+	fd_watch(fd);
 	return connection;
 }
 
@@ -465,7 +489,7 @@ void fd_duplicated(int fd, int target)
 
 	if (fd == target || memory == MEMORY_BORROWED)
 		return;
-	if (fd_kind(fd) & FD_STREAM && !connection)
+	if (fd_kind(fd) & FD_STREAM)
 		fd_kind_set(fd, fd_kind(fd) | FD_SHARED);
 	fd_opened(target, fd_kind(fd));
 	if (fd_kind(fd) & FD_SET_OF_FDS)

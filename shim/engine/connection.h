@@ -60,7 +60,8 @@ enum fd_kind {
 	FD_SET_OF_FDS = 1u << 3, /* of epoll_create() */
 	FD_SHARED = 1u << 4,     /* another number may stand for the same socket */
 	FD_TRIED_MAPPED = 1u
-			  << 5 /* v4-mapped, for a pool: it never connects to native IPv6 again */
+			  << 5, /* v4-mapped, for a pool: it never connects to native IPv6 again */
+	FD_UNWATCHED = 1u << 6  /* its registrations may have changed since they were recorded */
 };
 
 /* Two counters side by side, of a slot or of a record. */
@@ -200,6 +201,19 @@ static inline const struct policy_settings *connection_settings(const struct con
 	return policy_settings(engine.policy, connection->rule);
 }
 
+/*
+ * Bytes were moved, and nothing is kept of them: no policy has it made anew, so it is never
+ * taken out of a set, until the program connects the same socket again.
+ */
+static inline bool connection_is_plain(const struct connection *connection)
+{
+	const struct connection_slot *slot = connection->slot;
+
+	return !connection->attention && !connection->spare &&
+	       (LOAD(slot->sent_bytes) != LOAD(slot->sent_base) ||
+		LOAD(slot->received_bytes) != LOAD(slot->received_base));
+}
+
 /* True if it is this process's own and not shared memory of another (vfork). */
 bool connection_owned(const struct connection *connection);
 
@@ -210,6 +224,8 @@ void fd_opened(int fd, unsigned int kind);
 /* Whether another number stands for the same socket: for slow paths. */
 bool fd_is_shared(int fd);
 void fd_tried_mapped(int fd, bool tried);
+/* epoll_ctl() on fd is none of our business as long as its connection is plain. */
+void fd_unwatched(int fd);
 /* O_NONBLOCK was set or cleared. */
 void fd_mode(int fd, bool nonblocking);
 /* fd is about to be closed; with its last fd the connection ends. Its number may be a set's. */

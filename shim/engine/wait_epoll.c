@@ -265,14 +265,13 @@ int engine_epoll_pwait2(int set, struct epoll_event *events, int room,
 
 /* ---- registrations ------------------------------------------------------------------------------ */
 
-int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
+static __attribute__((noinline)) int epoll_ctl_watched(struct connection *connection, int set,
+						       int operation, int fd,
+						       struct epoll_event *event)
 {
-	struct connection *connection = connection_of(fd);
 	uint32_t lock;
 	int result;
 
-	if (!connection && !(fd_kind(fd) & (FD_STREAM | FD_SET_OF_FDS)))
-		return LIBC(epoll_ctl)(set, operation, fd, event);
 	if (registrations_move() && (!connection || pending_is_current(connection, fd)))
 		return pending_control(connection_of(fd), set, operation, fd, event);
 	lock = schedule_lock_word();
@@ -281,4 +280,16 @@ int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
 	if (lock % 2 || schedule_lock_word() != lock)
 		result = pending_renew(connection, set, operation, fd, event, result);
 	return result;
+}
+
+int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
+{
+	struct connection *connection = connection_of(fd);
+	unsigned int kind = fd_kind(fd);
+
+	if (connection ? !connection_is_plain(connection) : kind & (FD_STREAM | FD_SET_OF_FDS))
+		return epoll_ctl_watched(connection, set, operation, fd, event);
+	if (connection && !(kind & FD_UNWATCHED))
+		fd_unwatched(fd);
+	return LIBC(epoll_ctl)(set, operation, fd, event);
 }

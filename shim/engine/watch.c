@@ -6,6 +6,7 @@
 #include "connection.h"
 #include "schedule.h"
 #include "shim/libc.h"
+#include "shim/words.h"
 
 static _Atomic uint32_t identities;
 
@@ -98,28 +99,56 @@ static _Atomic int32_t *guess_at(uint32_t set, uint64_t data)
 }
 _Static_assert(GUESSES == 1 << (64 - 50), "the upper bits of the product are the place");
 
-void watch_guess(int set, uint64_t data, int fd)
+static __attribute__((noinline, cold)) void guesses_make(void)
 {
-	_Atomic int32_t *made, *expected = NULL;
+	_Atomic int32_t *made = sys_memory(GUESSES * sizeof(*made)), *expected = NULL;
+
+	if (made && !atomic_compare_exchange_strong(&guesses, &expected, made))
+		sys_munmap(made, GUESSES * sizeof(*made));
+}
+
+static inline void guess_write(uint32_t identity, uint64_t data, int fd)
+{
+	_Atomic int32_t *guess;
 
 	if ((int)(uint32_t)data == fd)
 		return;
-	if (!atomic_load_explicit(&guesses, memory_order_relaxed)) {
-		made = sys_memory(GUESSES * sizeof(*made));
-		if (made && !atomic_compare_exchange_strong(&guesses, &expected, made))
-			sys_munmap(made, GUESSES * sizeof(*made));
-	}
-	made = guess_at(identity_of(set), data);
-	if (made)
-		atomic_store_explicit(made, fd + 1, memory_order_relaxed);
+	if (!atomic_load_explicit(&guesses, memory_order_relaxed))
+		guesses_make();
+	guess = guess_at(identity, data);
+	if (guess)
+		atomic_store_explicit(guess, fd + 1, memory_order_relaxed);
+}
+
+void watch_guess(int set, uint64_t data, int fd)
+{
+	guess_write(identity_of(set), data, fd);
+}
+
+/*
+ * Which set it is in is said last, and with a barrier: whoever takes the lock from now on
+ * sees all of it, or is seen by the caller to have the lock. A single thread needs none.
+ */
+static inline void set_write(struct watch *watch, uint32_t identity)
+{
+	if (__libc_single_threaded)
+		STORE(watch->set, identity);
+	else
+		atomic_store(&watch->set, identity);
+}
+
+static inline void registration_write(struct watch *watch, uint32_t identity, int set,
+				      const struct epoll_event *event)
+{
+	STORE(watch->data, event->data.u64);
+	STORE(watch->events, event->events & ~WATCH_OUT);
+	STORE(watch->number, set);
+	set_write(watch, identity);
 }
 
 void watch_write(struct watch *watch, int set, const struct epoll_event *event)
 {
-	watch->data = event->data.u64;
-	watch->events = event->events & ~WATCH_OUT;
-	watch->number = set;
-	atomic_store_explicit(&watch->set, identity_of(set), memory_order_release);
+	registration_write(watch, identity_of(set), set, event);
 }
 
 struct watch *watch_in(int set, int fd)
@@ -210,7 +239,16 @@ int watch_renew(int set, int operation, int fd, struct epoll_event *event, int r
 	return 0;
 }
 
-int watch_make_call(int set, int operation, int fd, struct epoll_event *event, bool locked)
+static inline void registration_note(struct watch *watch, uint32_t identity, int set, int fd,
+				     const struct epoll_event *event)
+{
+	registration_write(watch, identity, set, event);
+	guess_write(identity, event->data.u64, fd);
+}
+
+/* Of an fd that is in another set as well, and before anything is known of it. */
+static __attribute__((noinline, cold)) int call_make_any(int set, int operation, int fd,
+							 struct epoll_event *event, bool locked)
 {
 	/* Known before another thread can be told of it. */
 	bool is_new = operation == EPOLL_CTL_ADD && event && !watch_events(set, fd);
@@ -223,6 +261,29 @@ int watch_make_call(int set, int operation, int fd, struct epoll_event *event, b
 		note(set, EPOLL_CTL_DEL, fd, NULL, locked);
 	else if (result == 0 && !is_new)
 		note(set, operation, fd, event, locked);
+	return result;
+}
+
+int watch_make_call(int set, int operation, int fd, struct epoll_event *event, bool locked)
+{
+	uint32_t identity = identity_of(set);
+	struct watch *watch = watch_of(fd);
+	uint32_t in = watch ? watch->set : 0;
+	bool is_new = !in && operation == EPOLL_CTL_ADD && event;
+	bool is_wanted = event && operation != EPOLL_CTL_DEL;
+	int result;
+
+	/* Nearly always it is in this set and in no other, or in none: then this will do. */
+	if (__builtin_expect(!watch || !identity || (in && in != identity) || watch_further_used,
+			     0))
+		return call_make_any(set, operation, fd, event, locked);
+	if (is_new)
+		registration_note(watch, identity, set, fd, event);
+	result = LIBC(epoll_ctl)(set, operation, fd, event);
+	if (result < 0 ? is_new : !is_wanted)
+		set_write(watch, 0);
+	else if (result == 0 && !is_new)
+		registration_note(watch, identity, set, fd, event);
 	return result;
 }
 

@@ -5,8 +5,9 @@
  * A socket between two attempts looks connected to every set that it is
  * registered in, and level-triggered ones would report it without end: it is taken
  * out and put back, and so what epoll_ctl() was told is kept for every socket that
- * may ever be connected, and for sets that are in sets.  An epoll event says no fd,
- * only the data that the program chose; which socket it is about is looked up here.
+ * may be connected, or made anew, and for sets that are in sets; a plain connection's
+ * is looked up when it is connected again.  An epoll event says no fd, only the data
+ * that the program chose; which socket it is about is looked up here.
  *
  * Until something was held recording is lock-free; taking out, putting back and, from
  * then on, recording are done under the lock of the schedule.
@@ -60,6 +61,8 @@ uint32_t watch_events(int set, int fd);
  * sockets. Reads a file of the kernel's, as long as the set is large.
  */
 void watch_learn(int set, uint64_t data);
+/* Forgets what is known of fd as a watched one, and looks it up in every set there is. */
+void watch_learn_socket(int fd);
 /* The kernel lists it. Of one that is known already the list tells less than we know. */
 void watch_seen(int set, int fd, const struct epoll_event *event);
 

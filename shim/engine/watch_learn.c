@@ -5,6 +5,7 @@
  *
  *	tfd:        5 events:       1d data:        5  pos:0 ino:2b3 sdev:8
  */
+#include <errno.h>
 #include <string.h>
 
 #include "connection.h"
@@ -37,24 +38,48 @@ static bool field_read(const char *line, const char *word, unsigned int base, ui
 	}
 }
 
-static void line_learn(int set, const char *line, uint64_t data)
-{
+/* A line of the list. */
+struct listed {
+	int fd;
+	bool is_disarmed; /* EPOLLONESHOT, and told: what it was for is not listed */
 	struct epoll_event event;
-	struct connection *connection;
-	uint64_t fd, events, found;
+};
+
+static bool line_read(const char *line, struct listed *listed)
+{
+	uint64_t fd, events, data;
 
 	if (!field_read(line, "tfd:", 10, &fd) || !field_read(line, "events:", 16, &events) ||
-	    !field_read(line, "data:", 16, &found) || found != data)
-		return;
-	connection = connection_of((int)fd);
-	if (!connection || !connection_is_pending(connection))
-		return;
-	event.events = (uint32_t)events;
-	/* A disarmed one says nothing of what it was for. */
-	if (!(event.events & ~(EPOLLONESHOT | EPOLLET | EPOLLWAKEUP | EPOLLEXCLUSIVE)))
-		event.events |= EPOLLIN | EPOLLOUT;
-	event.data.u64 = data;
-	watch_seen(set, (int)fd, &event);
+	    !field_read(line, "data:", 16, &data))
+		return false;
+	listed->fd = (int)fd;
+	listed->event.events = (uint32_t)events;
+	listed->event.data.u64 = data;
+	listed->is_disarmed = !(events &
+				~(uint64_t)(EPOLLONESHOT | EPOLLET | EPOLLWAKEUP | EPOLLEXCLUSIVE));
+	if (listed->is_disarmed)
+		listed->event.events |= EPOLLIN | EPOLLOUT;
+	return true;
+}
+
+/*
+ * What is looked for: data of a pending socket, or, if fd is not -1, that fd, unless it is
+ * disarmed: it tells nobody anything, wherever it is, until it is seen to be armed again.
+ */
+struct wanted {
+	uint64_t data;
+	int fd;
+};
+
+static bool is_wanted(const struct wanted *wanted, const struct listed *listed)
+{
+	const struct connection *connection;
+
+	if (wanted->fd >= 0)
+		return listed->fd == wanted->fd && !listed->is_disarmed;
+	connection = connection_of(listed->fd);
+	return listed->event.data.u64 == wanted->data && connection &&
+	       connection_is_pending(connection);
 }
 
 static int list_open(int set)
@@ -68,20 +93,22 @@ static int list_open(int set)
 	return sys_openat(AT_FDCWD, bytes, O_RDONLY | O_CLOEXEC, 0);
 }
 
-void watch_learn(int set, uint64_t data)
+static void set_learn(int set, const struct wanted *wanted)
 {
 	char piece[PIECE + 1];
+	struct listed listed;
 	size_t kept = 0;
 	ssize_t length;
-	int fd = list_open(set);
+	int list = list_open(set);
 
-	while (fd >= 0 && (length = sys_read(fd, piece + kept, PIECE - kept)) > 0) {
+	while (list >= 0 && (length = sys_read(list, piece + kept, PIECE - kept)) > 0) {
 		char *line = piece, *end;
 
 		piece[kept + (size_t)length] = '\0';
 		while ((end = strchr(line, '\n'))) {
 			*end = '\0';
-			line_learn(set, line, data);
+			if (line_read(line, &listed) && is_wanted(wanted, &listed))
+				watch_seen(set, listed.fd, &listed.event);
 			line = end + 1;
 		}
 		kept = strlen(line);
@@ -89,6 +116,28 @@ void watch_learn(int set, uint64_t data)
 			kept = 0; /* no line is so long */
 		memmove(piece, line, kept);
 	}
-	if (fd >= 0)
-		sys_close(fd);
+	if (list >= 0)
+		sys_close(list);
+}
+
+void watch_learn(int set, uint64_t data)
+{
+	const struct wanted wanted = { .data = data, .fd = -1 };
+
+	set_learn(set, &wanted);
+}
+
+void watch_learn_socket(int fd)
+{
+	const struct wanted wanted = { .fd = fd };
+	int saved_errno = errno;
+
+	watch_forget(fd);
+	for (int set = 0; set < FD_CHUNKS * FDS_PER_CHUNK; set++) {
+		if (!fd_chunk(set))
+			set += FDS_PER_CHUNK - 1;
+		else if (fd_kind(set) & FD_SET_OF_FDS)
+			set_learn(set, &wanted);
+	}
+	errno = saved_errno;
 }
