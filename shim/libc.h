@@ -30,8 +30,12 @@
 #define HOLDFAST_SEES_VFORK 1
 #define LIBC_HOOKS_VFORK(H)                                                                \
 	H(pid_t, vfork, (void))                                                            \
+	H(pid_t, __vfork, (void))                                                          \
 	/* sched.h */                                                                      \
-	H(int, clone, (int (*function)(void *), void *stack, int flags, void *argument, ...))
+	H(int, clone, (int (*function)(void *), void *stack, int flags,                    \
+	  void *argument, ...))                                                            \
+	H(int, __clone, (int (*function)(void *), void *stack, int flags,                  \
+	  void *argument, ...))
 #else
 #define LIBC_HOOKS_VFORK(H)
 #endif

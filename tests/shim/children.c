@@ -8,6 +8,9 @@
 #include "peek.h"
 
 extern char **environ;
+/* What libc exports and declares nowhere. */
+pid_t __vfork(void) __attribute__((returns_twice));
+int __clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
 
 static void expect_alive(const struct pair *pair, int64_t sent_before)
 {
@@ -272,19 +275,46 @@ static int cloned_body(void *argument)
 	_exit(5);
 }
 
-static void cloned(void)
+typedef int clone_function(int (*function)(void *), void *stack, int flags, void *argument, ...);
+
+static void cloned_by(clone_function *function)
 {
 	static _Alignas(16) char stack[65536];
 	struct server server = server_listening(AF_INET);
 	struct pair pair = pair_connect(&server);
-	pid_t pid = clone(cloned_body, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
-			  &pair);
+	pid_t pid = function(cloned_body, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD,
+			     &pair);
 
 	REQUIRE(pid > 0);
 	EXPECT_IS(child_wait(pid), 5);
 	expect_alive(&pair, 0);
 	expect_state(getpid(), PROCESS_RUNNING);
 	EXPECT_COUNT(operations, 1);
+}
+
+static void cloned(void)
+{
+	cloned_by(clone);
+}
+
+static void cloned_by_another_name(void)
+{
+	cloned_by(__clone);
+}
+
+/* As vfork_exit(), by libc's other name for it. */
+static void vfork_by_another_name(void)
+{
+	struct server server = server_listening(AF_INET);
+	struct pair pair = pair_connect(&server);
+	pid_t pid = __vfork();
+
+	if (pid == 0) {
+		close(pair.client);
+		_exit(3);
+	}
+	EXPECT_IS(child_wait(pid), 3);
+	expect_alive(&pair, 0);
 }
 
 /* clone() has more arguments than its prototype says, on the stack and in registers. */
@@ -463,6 +493,8 @@ static const struct check_case cases[] = {
 	CASE("a vfork child _exits: the parent's file still says running", vfork_exit),
 	CASE("a vfork child connects: nothing of the parent's changes", vfork_connects),
 	CASE("clone() of a child in our memory: nothing of the parent's changes", cloned),
+	CASE("__clone() is the same", cloned_by_another_name),
+	CASE("__vfork() is vfork()", vfork_by_another_name),
 	CASE("clone() with all its arguments", cloned_with_all_arguments),
 	CASE("posix_spawn, system and popen", spawned),
 	CASE("a vfork child that connects first is not counted, and its parent is", vfork_first),
