@@ -173,7 +173,7 @@ uint64_t connection_unanswered(const struct connection *connection)
 
 	if (!connection_bytes(connection, &sent, &received))
 		return 0;
-	answered = connection->answered_bytes - slot->sent_base;
+	answered = slot->answered_bytes - slot->sent_base;
 	return received && answered <= sent ? sent - answered : sent;
 }
 
@@ -385,7 +385,6 @@ struct connection *connection_open(int fd, uint32_t record, int rule, int32_t ow
 	STORE(connection->owner, owner);
 	STORE(connection->rule, rule);
 	STORE(connection->generation, LOAD(slot->generation));
-	STORE(connection->answered_bytes, LOAD(slot->sent_base));
 	STORE(connection->attempts, 0);
 	STORE(connection->reported, 0);
 	STORE(connection->is_shared, 0);

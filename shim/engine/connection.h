@@ -70,7 +70,7 @@ enum moved { MOVED_SENT, MOVED_RECEIVED };
 struct connection {
 	/* Words all of them, since a thread whose fd another closed may still look at them. */
 	/* The first 64 bytes are all that a transfer touches. */
-	_Atomic uint64_t *_Atomic moved_bytes; /* [enum moved] */
+	_Alignas(64) _Atomic uint64_t *_Atomic moved_bytes; /* [enum moved] */
 	_Atomic uint32_t attention;
 	/*
 	 * The operation in progress: an odd ticket. Who turns it even accounts for
@@ -78,14 +78,13 @@ struct connection {
 	 */
 	_Atomic uint32_t operation;
 	struct connection_slot *_Atomic slot;
-	_Atomic uint64_t answered_bytes; /* sent_bytes, when the last byte was received */
-	_Atomic uint32_t fds;            /* how many stand for it */
-	_Atomic uint8_t spare;           /* its slot is memory of our own: the disk is full */
-	_Atomic uint8_t is_shared;       /* with another process */
-	_Atomic uint8_t is_half_closed;  /* by the program */
-	_Atomic uint8_t loss;            /* enum loss */
-
 	struct endpoint_record *_Atomic record;
+	_Atomic uint32_t fds;           /* how many stand for it */
+	_Atomic uint8_t spare;          /* its slot is memory of our own: the disk is full */
+	_Atomic uint8_t is_shared;      /* with another process */
+	_Atomic uint8_t is_half_closed; /* by the program */
+	_Atomic uint8_t loss;           /* enum loss */
+
 	_Atomic int64_t began_ns; /* the operation, CLOCK_MONOTONIC */
 	struct timeval send_timeout;
 	_Atomic int32_t rule;
@@ -203,7 +202,8 @@ static inline const struct policy_settings *connection_settings(const struct con
 
 /*
  * Bytes were moved, and nothing is kept of them: no policy has it made anew, so it is never
- * taken out of a set, until the program connects the same socket again.
+ * taken out of a set, until the program connects the same socket again. Nor is a datagram
+ * socket ever.
  */
 static inline bool connection_is_plain(const struct connection *connection)
 {
@@ -211,7 +211,7 @@ static inline bool connection_is_plain(const struct connection *connection)
 
 	return !connection->attention && !connection->spare &&
 	       (LOAD(slot->sent_bytes) != LOAD(slot->sent_base) ||
-		LOAD(slot->received_bytes) != LOAD(slot->received_base));
+		LOAD(slot->received_bytes) != LOAD(slot->received_base) || !connection->is_stream);
 }
 
 /* True if it is this process's own and not shared memory of another (vfork). */
@@ -224,7 +224,7 @@ void fd_opened(int fd, unsigned int kind);
 /* Whether another number stands for the same socket: for slow paths. */
 bool fd_is_shared(int fd);
 void fd_tried_mapped(int fd, bool tried);
-/* epoll_ctl() on fd is none of our business as long as its connection is plain. */
+/* epoll_ctl() on fd is not recorded as long as its connection is plain. */
 void fd_unwatched(int fd);
 /* O_NONBLOCK was set or cleared. */
 void fd_mode(int fd, bool nonblocking);

@@ -110,7 +110,7 @@ static inline ssize_t transfer_received(struct connection *connection, ssize_t r
 {
 	if (result > 0) {
 		bytes_count(connection, MOVED_RECEIVED, result);
-		STORE(connection->answered_bytes, LOAD(connection->moved_bytes[MOVED_SENT]));
+		STORE(connection->slot->answered_bytes, LOAD(connection->moved_bytes[MOVED_SENT]));
 	}
 	return result;
 }

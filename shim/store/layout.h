@@ -144,7 +144,8 @@ struct connection_slot {
 	_Atomic uint32_t next_free;           /* writer's own: index + 1 of the next free slot */
 	_Atomic uint32_t reconnect_wanted;    /* generation to be rebuilt; 0: none */
 	_Atomic uint32_t in_use;              /* index + 1 of a record; 0: endpoint's */
-	uint32_t reserved[4];
+	uint32_t reserved[2];
+	_Atomic uint64_t answered_bytes; /* sent_bytes, when the last byte was received */
 };
 _Static_assert(sizeof(struct connection_slot) == 128, "two cache lines a slot");
 

@@ -107,6 +107,7 @@ uint32_t store_slot_take(struct store *store, uint32_t record)
 	slot = &store->file->slots[index];
 	STORE(slot->sent_base, LOAD(slot->sent_bytes));
 	STORE(slot->received_base, LOAD(slot->received_bytes));
+	STORE(slot->answered_bytes, LOAD(slot->sent_base));
 	/*
 	 * Before the generation is raised: whoever has seen the new one asks for the
 	 * new connection, and that must not be wiped out with what was asked of the old.

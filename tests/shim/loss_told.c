@@ -177,6 +177,24 @@ static void unanswered_bytes(void)
 	expect_passed_on(CAUSE_UNSAFE, "written 8, acknowledged 8, unanswered 3");
 }
 
+/* The answer went to another process. */
+static void answered_to_a_child(void)
+{
+	struct script *script = server_script("e5gR e");
+	int fd = script_connect(script);
+	char bytes[5];
+	pid_t pid = fork();
+
+	if (pid == 0)
+		check_exit(recv(fd, bytes, 5, MSG_WAITALL) == 5 ? 0 : 1);
+	EXPECT_IS(send(fd, "hello", 5, 0), 5);
+	EXPECT_IS(child_wait(pid), 0);
+	server_go(script);
+	until_lost(fd);
+	expect_reset(fd);
+	expect_passed_on(CAUSE_UNSAFE, "written 5, acknowledged 5, unanswered 0");
+}
+
 /* It is told as ever, and once. */
 static void told_by_so_error(void)
 {
@@ -346,6 +364,7 @@ static const struct check_case cases[] = {
 	CASE_TOLD("one byte received unseen", received_unseen, POLICY_DEFAULT),
 	CASE_TOLD("sent by a child", sent_by_child, POLICY_DEFAULT),
 	CASE_TOLD("some answered, some not", unanswered_bytes, POLICY_DEFAULT),
+	CASE_TOLD("answered to a child", answered_to_a_child, POLICY_DEFAULT),
 	CASE_TOLD("replay: never", never, POLICY_TRANSFER("\"replay\":\"never\"")),
 	CASE_TOLD("decision: none", network_none, POLICY_NONE),
 	CASE_TOLD("after fork", after_fork, POLICY_DEFAULT),

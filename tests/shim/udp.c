@@ -4,6 +4,7 @@
  * the program as without holdfast, and counted as an attempt that failed; the
  * operation stays the success that connect() was, and nothing is held.
  */
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "net.h"
@@ -337,6 +338,29 @@ static void refused_to_a_child(void)
 	expect_counts(1, 1);
 }
 
+/* A parent and its child count in one record at once, and none of it is lost. */
+static void refused_to_both(void)
+{
+	unsigned int *refusals = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct peer peer = peer_bind(AF_INET);
+	int fds[2];
+	pid_t pid;
+
+	REQUIRE(refusals != MAP_FAILED);
+	peer_leave(&peer);
+	for (int i = 0; i < 2; i++)
+		fds[i] = datagram_connect(&peer);
+	pid = fork();
+	for (int i = 0, mine = pid == 0; i < 300000; i++)
+		refusals[mine] += send(fds[mine], "x", 1, 0) < 0 && errno == ECONNREFUSED;
+	if (pid == 0)
+		check_exit(0);
+	EXPECT_IS(child_wait(pid), 0);
+	EXPECT(refusals[0] > 0 && refusals[1] > 0);
+	expect_counts(2, refusals[0] + refusals[1]);
+}
+
 /* A handler that interrupts finds errno as it was, and so does the interrupted. */
 static int handler_fd;
 static void on_signal(int number)
@@ -392,6 +416,7 @@ static const struct check_case cases[] = {
 	  "\"action\":\"bypass\"}]}",
 	  NULL, CHECK_ALSO_PLAIN },
 	CASE("an inherited socket is refused in a child", refused_to_a_child),
+	CASE("a parent and its child are refused at once", refused_to_both),
 	CASE("in a signal handler", refused_in_a_handler),
 	CASE("a connection that is reset is none of these", streams_are_no_datagrams),
 };
