@@ -49,6 +49,8 @@ finish() {
 	export HOLDFAST_STATE_DIR=$TMPDIR/$name.state
 	is "$STATUS/$(head -n 40 "$TMPDIR/$name.err")" 0/ "$name: ends in order, without a word"
 	is "$(said lost)" 0 "$name: every connect ends: no wakeup is lost"
+	# Who is patient looks again by himself, after 10 s.
+	at_most "$(said slowest_ms)" 9000 "$name: and none comes late"
 	is "$(impossible)" "" "$name: no error but the real ones"
 	is "$(said mute)" 0 "$name: no event without an outcome"
 	is "$(said stale)" 0 "$name: no event of a socket that is closed"

@@ -159,6 +159,18 @@ static void batch_refill(struct worker *worker, struct team *team)
 	}
 }
 
+/* Whether an event will come, of another seat than this. */
+static bool batch_waits(const struct batch *batch, const struct seat *but)
+{
+	for (unsigned int i = 0; i < batch->total; i++) {
+		uint32_t state = atomic_load(&batch->seats[i].state);
+
+		if (&batch->seats[i] != but && state != SEAT_UNUSED && state != SEAT_ENDED)
+			return true;
+	}
+	return false;
+}
+
 /* One of any team is closed while it is pending. Until it has ended its batch cannot. */
 static void act_close(struct worker *worker)
 {
@@ -171,8 +183,11 @@ static void act_close(struct worker *worker)
 	if (draw(&worker->random, 4) == 0)
 		call_shutdown(seat->fd, SHUT_RDWR);
 	COUNT(closed);
-	/* Whose team sleeps opens no other in its place. */
-	seat_open(worker, team);
+	/* Whose team sleeps opens no other in its place, nor in that of one that ends at once. */
+	do
+		seat_open(worker, team);
+	while (atomic_load(&team->batch.next) < team->batch.total &&
+	       !batch_waits(&team->batch, seat));
 	seat_end(worker, team, seat);
 }
 
