@@ -341,18 +341,27 @@ void fd_unwatched(int fd)
 	fd_kind_set(fd, fd_kind(fd) | FD_UNWATCHED);
 }
 
-/* It is being connected again: what it is registered for matters from now on. */
-static void fd_watch(int fd)
+/*
+ * It is being connected again: what it is registered for matters from now on. False if that
+ * cannot be found out. A datagram socket is never taken out of a set.
+ */
+static bool fd_watch(int fd)
 {
 	unsigned int kind = fd_kind(fd);
 	uint64_t signals;
+	bool learned;
 
-	if (__builtin_expect(!(kind & FD_UNWATCHED), 1) || !schedule_make())
-		return;
-	fd_kind_set(fd, kind & ~(unsigned int)FD_UNWATCHED);
+	if (__builtin_expect(!(kind & FD_UNWATCHED), 1) || kind & FD_DATAGRAM)
+		return true;
+	if (!schedule_make())
+		return false;
 	schedule_lock(&signals);
-	watch_learn_socket(fd);
+	fd_kind_set(fd, kind & ~(unsigned int)FD_UNWATCHED);
+	learned = watch_learn_socket(fd);
+	if (!learned)
+		fd_kind_set(fd, kind);
 	schedule_unlock(&signals);
+	return learned;
 }
 
 /* Duplicates that were made before connect(): the same socket under another number. */
@@ -399,8 +408,11 @@ struct connection *connection_open(int fd, uint32_t record, int rule, int32_t ow
 		connection_drop(before, fd, owner);
 	if (fd_kind(fd) & FD_SHARED)
 		connection_share(connection, fd, owner);
-	fd_watch(fd);
-	return connection;
+	if (fd_watch(fd))
+		return connection;
+	/* Held, it would be reported by a set that it cannot be taken out of. */
+	fd_forget(fd);
+	return NULL;
 }
 
 void fd_opened(int fd, unsigned int kind)

@@ -282,6 +282,21 @@ static __attribute__((noinline)) int epoll_ctl_watched(struct connection *connec
 	return result;
 }
 
+/* On a plain connection, which another thread may be connecting again. */
+static __attribute__((noinline)) int epoll_ctl_beside(int set, int operation, int fd,
+						      struct epoll_event *event)
+{
+	uint32_t lock = schedule_lock_word();
+	int result;
+
+	if (!(fd_kind(fd) & FD_UNWATCHED))
+		fd_unwatched(fd);
+	result = LIBC(epoll_ctl)(set, operation, fd, event);
+	if ((lock % 2 || schedule_lock_word() != lock) && !(fd_kind(fd) & FD_UNWATCHED))
+		result = pending_renew(connection_of(fd), set, operation, fd, event, result);
+	return result;
+}
+
 int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
 {
 	struct connection *connection = connection_of(fd);
@@ -289,6 +304,8 @@ int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
 
 	if (connection ? !connection_is_plain(connection) : kind & (FD_STREAM | FD_SET_OF_FDS))
 		return epoll_ctl_watched(connection, set, operation, fd, event);
+	if (connection && !wait_is_alone())
+		return epoll_ctl_beside(set, operation, fd, event);
 	if (connection && !(kind & FD_UNWATCHED))
 		fd_unwatched(fd);
 	return LIBC(epoll_ctl)(set, operation, fd, event);

@@ -300,7 +300,7 @@ void watch_forget(int fd)
 {
 	struct watch *watch = watch_of(fd);
 
-	if (!watch || (!watch->own && !watch->set))
+	if (!watch)
 		return;
 	watch->own = 0;
 	watch->set = 0;
@@ -313,7 +313,12 @@ bool watch_is_known(int fd)
 {
 	const struct watch *watch = watch_of(fd);
 
-	return watch && (watch->own || watch->set);
+	if (watch && (watch->own || watch->set))
+		return true;
+	for (uint32_t i = 0; i < watch_further_used; i++)
+		if (watch_further[i].fd == fd + 1 && watch_further[i].watch.set)
+			return true;
+	return false;
 }
 
 /* ---- finding ------------------------------------------------------------------------- */

@@ -61,8 +61,11 @@ uint32_t watch_events(int set, int fd);
  * sockets. Reads a file of the kernel's, as long as the set is large.
  */
 void watch_learn(int set, uint64_t data);
-/* Forgets what is known of fd as a watched one, and looks it up in every set there is. */
-void watch_learn_socket(int fd);
+/*
+ * Forgets what is known of fd as a watched one, and looks it up in every set there is.
+ * False if a set's list cannot be read. errno is kept.
+ */
+bool watch_learn_socket(int fd);
 /* The kernel lists it. Of one that is known already the list tells less than we know. */
 void watch_seen(int set, int fd, const struct epoll_event *event);
 

@@ -41,7 +41,7 @@ static bool field_read(const char *line, const char *word, unsigned int base, ui
 /* A line of the list. */
 struct listed {
 	int fd;
-	bool is_disarmed; /* EPOLLONESHOT, and told: what it was for is not listed */
+	uint64_t inode;
 	struct epoll_event event;
 };
 
@@ -50,25 +50,22 @@ static bool line_read(const char *line, struct listed *listed)
 	uint64_t fd, events, data;
 
 	if (!field_read(line, "tfd:", 10, &fd) || !field_read(line, "events:", 16, &events) ||
-	    !field_read(line, "data:", 16, &data))
+	    !field_read(line, "data:", 16, &data) || !field_read(line, "ino:", 16, &listed->inode))
 		return false;
 	listed->fd = (int)fd;
 	listed->event.events = (uint32_t)events;
 	listed->event.data.u64 = data;
-	listed->is_disarmed = !(events &
-				~(uint64_t)(EPOLLONESHOT | EPOLLET | EPOLLWAKEUP | EPOLLEXCLUSIVE));
-	if (listed->is_disarmed)
-		listed->event.events |= EPOLLIN | EPOLLOUT;
 	return true;
 }
 
 /*
- * What is looked for: data of a pending socket, or, if fd is not -1, that fd, unless it is
- * disarmed: it tells nobody anything, wherever it is, until it is seen to be armed again.
+ * What is looked for: data of a pending socket, whose event came; or, if fd is not -1, that
+ * fd. Of a file that another process holds open the list has a number that may be another's.
  */
 struct wanted {
 	uint64_t data;
 	int fd;
+	uint64_t inode; /* of fd */
 };
 
 static bool is_wanted(const struct wanted *wanted, const struct listed *listed)
@@ -76,10 +73,23 @@ static bool is_wanted(const struct wanted *wanted, const struct listed *listed)
 	const struct connection *connection;
 
 	if (wanted->fd >= 0)
-		return listed->fd == wanted->fd && !listed->is_disarmed;
+		return listed->fd == wanted->fd && listed->inode == wanted->inode;
 	connection = connection_of(listed->fd);
 	return listed->event.data.u64 == wanted->data && connection &&
 	       connection_is_pending(connection);
+}
+
+static void line_learn(int set, const char *line, const struct wanted *wanted)
+{
+	const uint32_t flags = EPOLLONESHOT | EPOLLET | EPOLLWAKEUP | EPOLLEXCLUSIVE;
+	struct listed listed;
+
+	if (!line_read(line, &listed) || !is_wanted(wanted, &listed))
+		return;
+	/* Disarmed by the event that came: what it was for is listed no more. */
+	if (wanted->fd < 0 && !(listed.event.events & ~flags))
+		listed.event.events |= EPOLLIN | EPOLLOUT;
+	watch_seen(set, listed.fd, &listed.event);
 }
 
 static int list_open(int set)
@@ -93,12 +103,12 @@ static int list_open(int set)
 	return sys_openat(AT_FDCWD, bytes, O_RDONLY | O_CLOEXEC, 0);
 }
 
-static void set_learn(int set, const struct wanted *wanted)
+/* False if the list cannot be read, of a set that is there. */
+static bool set_learn(int set, const struct wanted *wanted)
 {
 	char piece[PIECE + 1];
-	struct listed listed;
 	size_t kept = 0;
-	ssize_t length;
+	ssize_t length = -1;
 	int list = list_open(set);
 
 	while (list >= 0 && (length = sys_read(list, piece + kept, PIECE - kept)) > 0) {
@@ -107,8 +117,7 @@ static void set_learn(int set, const struct wanted *wanted)
 		piece[kept + (size_t)length] = '\0';
 		while ((end = strchr(line, '\n'))) {
 			*end = '\0';
-			if (line_read(line, &listed) && is_wanted(wanted, &listed))
-				watch_seen(set, listed.fd, &listed.event);
+			line_learn(set, line, wanted);
 			line = end + 1;
 		}
 		kept = strlen(line);
@@ -118,6 +127,7 @@ static void set_learn(int set, const struct wanted *wanted)
 	}
 	if (list >= 0)
 		sys_close(list);
+	return length == 0 || sys_fcntl(set, F_GETFD, 0) < 0;
 }
 
 void watch_learn(int set, uint64_t data)
@@ -127,17 +137,22 @@ void watch_learn(int set, uint64_t data)
 	set_learn(set, &wanted);
 }
 
-void watch_learn_socket(int fd)
+bool watch_learn_socket(int fd)
 {
-	const struct wanted wanted = { .fd = fd };
+	struct wanted wanted = { .fd = fd };
 	int saved_errno = errno;
+	bool learned = true;
+	struct stat status;
 
 	watch_forget(fd);
+	if (sys_fstat(fd, &status) == 0)
+		wanted.inode = status.st_ino;
 	for (int set = 0; set < FD_CHUNKS * FDS_PER_CHUNK; set++) {
 		if (!fd_chunk(set))
 			set += FDS_PER_CHUNK - 1;
 		else if (fd_kind(set) & FD_SET_OF_FDS)
-			set_learn(set, &wanted);
+			learned = set_learn(set, &wanted) && learned;
 	}
 	errno = saved_errno;
+	return learned;
 }

@@ -353,6 +353,36 @@ static void in_another_thread(void)
 	EXPECT_IS(pool_reached(&pool, fd), 2);
 }
 
+/*
+ * Used, told by a one-shot registration, and connected again: it comes to be a socket of the
+ * other family, and is still in the set.
+ */
+static void used_again_disarmed(void)
+{
+	struct pool pool = { .count = 2,
+			     .servers = { server_listening(AF_INET), server_listening(AF_INET6) } };
+	const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+	int set = set_make(), peer, fd;
+	char byte;
+
+	pool_write(&pool);
+	fd = nonblocking_socket(&destination);
+	destination_connect(fd);
+	expect_connects(fd);
+	peer = accept(pool.servers[0].fd, NULL, NULL);
+	EXPECT_IS(recv(peer, &byte, 1, 0), 1);
+	set_add(set, fd, EPOLLIN | EPOLLONESHOT);
+	EXPECT_IS(send(peer, "x", 1, 0), 1);
+	EXPECT_IS(set_wait(set, LIMIT_MS), EPOLLIN);
+	REQUIRE(connect(fd, &nowhere, sizeof(nowhere)) == 0);
+	close(peer);
+	close(pool.servers[0].fd);
+	destination_connect(fd);
+	expect_connects(fd);
+	EXPECT_IS(set_control(set, EPOLL_CTL_MOD, fd, EPOLLOUT | EPOLLONESHOT, 78), 0);
+	EXPECT_IS(set_wait(set, LIMIT_MS), EPOLLOUT);
+}
+
 static const struct check_case cases[] = {
 	POOLED("poll, select, epoll: the next at once, and what is counted", next_at_once),
 	POOLED("all dead, one comes up late", late),
@@ -368,6 +398,7 @@ static const struct check_case cases[] = {
 	POOLED("many: all follow the one at a silent endpoint", many_at_a_silent_one),
 	POOLED("beside a connect to one of the endpoints", beside_another),
 	POOLED("another thread waits", in_another_thread),
+	POOLED("used again, its registration disarmed", used_again_disarmed),
 };
 
 POOLS_MAIN(cases, 4)

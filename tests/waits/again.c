@@ -38,21 +38,31 @@ struct used {
 	int second;
 };
 
-/* Connected, registered as at the first connect, and bytes have moved. */
-static int used_begin(struct used *used, const struct server *server)
+/* Connected, and registered as at the first connect; the peer is returned. */
+static int used_connect(struct used *used, const struct server *server)
 {
-	char byte;
-	int peer;
-
 	last = *server;
 	used->first = set_make();
 	used->second = set_make();
 	used->fd = pending_socket(server);
 	REQUIRE(set_control(used->first, EPOLL_CTL_ADD, used->fd, EPOLLOUT, 1) == 0);
 	EXPECT_IS(set_wait(used->first, LIMIT_MS), EPOLLOUT);
-	peer = accept(server->fd, NULL, NULL);
+	return accept4(server->fd, NULL, NULL, SOCK_CLOEXEC);
+}
+
+static void used_move(const struct used *used, int peer)
+{
+	char byte;
+
 	expect_works(used->fd);
 	EXPECT_IS(recv(peer, &byte, 1, 0), 1);
+}
+
+static int used_begin(struct used *used, const struct server *server)
+{
+	int peer = used_connect(used, server);
+
+	used_move(used, peer);
 	return peer;
 }
 
@@ -132,6 +142,78 @@ static void removed(end_function *end)
 	EXPECT_COUNTS_ADD_UP();
 }
 
+/* It was in two sets before bytes moved, left the first and was modified in the other. */
+static void left_one_of_two(end_function *end)
+{
+	struct server before = server_listening(AF_INET), late = server_late(LATE_MS);
+	struct used used;
+	int peer = used_connect(&used, &before);
+
+	REQUIRE(set_control(used.second, EPOLL_CTL_ADD, used.fd, EPOLLIN, 5) == 0);
+	REQUIRE(set_control(used.first, EPOLL_CTL_DEL, used.fd, 0, 0) == 0);
+	used_move(&used, peer);
+	REQUIRE(set_control(used.second, EPOLL_CTL_MOD, used.fd, EPOLLOUT | EPOLLET, 79) == 0);
+	end(used.fd, peer);
+	set_wait(used.second, 0);
+	connect_begin(&late, used.fd);
+	expect_event(used.second, 150, 0, 0);
+	expect_event(used.second, LIMIT_MS, EPOLLOUT, 79);
+	expect_works(used.fd);
+}
+
+/* The set has another number by now. */
+static void set_renumbered(end_function *end)
+{
+	struct server before = server_listening(AF_INET), late = server_late(LATE_MS);
+	struct used used;
+	int peer = used_begin(&used, &before), copy;
+
+	REQUIRE(set_control(used.second, EPOLL_CTL_ADD, used.fd, EPOLLOUT | EPOLLET, 80) == 0);
+	REQUIRE(set_control(used.first, EPOLL_CTL_DEL, used.fd, 0, 0) == 0);
+	copy = dup(used.second);
+	REQUIRE(close(used.second) == 0);
+	end(used.fd, peer);
+	set_wait(copy, 0);
+	connect_begin(&late, used.fd);
+	expect_event(copy, 150, 0, 0);
+	expect_event(copy, LIMIT_MS, EPOLLOUT, 80);
+	expect_works(used.fd);
+}
+
+/*
+ * A child has the socket open that had its number before, and the kernel goes on listing
+ * that one in the set, by that number.
+ */
+static void number_of_two(end_function *end)
+{
+	struct server before = server_listening(AF_INET), late = server_late(LATE_MS);
+	struct used old, used;
+	int peer, old_peer = used_begin(&old, &before);
+	pid_t pid;
+
+	REQUIRE(set_control(old.first, EPOLL_CTL_MOD, old.fd, EPOLLIN, 11) == 0);
+	pid = fork();
+	if (pid == 0) {
+		pause();
+		check_exit(0);
+	}
+	peer = used_begin(&used, &before);
+	REQUIRE(close(old.fd) == 0);
+	REQUIRE(dup2(used.fd, old.fd) == old.fd && close(used.fd) == 0);
+	used.fd = old.fd;
+	REQUIRE(set_control(old.first, EPOLL_CTL_ADD, used.fd, EPOLLOUT | EPOLLET, 81) == 0);
+	end(used.fd, peer);
+	while (set_wait(old.first, 0) > 0)
+		;
+	connect_begin(&late, used.fd);
+	expect_event(old.first, 150, 0, 0);
+	expect_event(old.first, LIMIT_MS, EPOLLOUT, 81);
+	expect_works(used.fd);
+	close(old_peer);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 /* The duplicate is the registered one. */
 static void duplicate_moved(end_function *end)
 {
@@ -197,12 +279,17 @@ BY(dissolving, moved)
 BY(dissolving, modified)
 BY(dissolving, removed)
 BY(dissolving, duplicate_moved)
+BY(dissolving, left_one_of_two)
+BY(dissolving, set_renumbered)
+BY(dissolving, number_of_two)
 BY(dissolving, disarmed)
 BY(dissolving, armed_later)
 BY(reset, moved)
 BY(reset, modified)
 BY(reset, removed)
 BY(reset, duplicate_moved)
+BY(reset, left_one_of_two)
+BY(reset, set_renumbered)
 BY(reset, disarmed)
 BY(reset, armed_later)
 
@@ -211,12 +298,17 @@ static const struct check_case cases[] = {
 	SAME("dissolved, modified", modified_dissolving),
 	SAME("dissolved, taken out", removed_dissolving),
 	SAME("dissolved, a duplicate is in another set", duplicate_moved_dissolving),
+	SAME("dissolved, left one of two sets", left_one_of_two_dissolving),
+	SAME("dissolved, the set has another number", set_renumbered_dissolving),
+	SAME("dissolved, a child has the socket that had its number", number_of_two_dissolving),
 	SAME("dissolved, disarmed", disarmed_dissolving),
 	SAME("dissolved, armed while it is held", armed_later_dissolving),
 	SAME("reset, moved to another set", moved_reset),
 	SAME("reset, modified", modified_reset),
 	SAME("reset, taken out", removed_reset),
 	SAME("reset, a duplicate is in another set", duplicate_moved_reset),
+	SAME("reset, left one of two sets", left_one_of_two_reset),
+	SAME("reset, the set has another number", set_renumbered_reset),
 	SAME("reset, disarmed", disarmed_reset),
 	SAME("reset, armed while it is held", armed_later_reset),
 };
