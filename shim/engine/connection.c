@@ -364,20 +364,36 @@ static bool fd_watch(int fd)
 	return learned;
 }
 
-/* Duplicates that were made before connect(): the same socket under another number. */
-static void connection_share(struct connection *connection, int fd, int32_t owner)
+/* False if fd has come to stand for something else meanwhile. */
+static bool fd_replace(int fd, struct connection *from, struct connection *to)
+{
+	struct fd_chunk *chunk = fd_chunk(fd);
+
+	return chunk && atomic_compare_exchange_strong(
+				&chunk->connections[(unsigned int)fd % FDS_PER_CHUNK], &from, to);
+}
+
+/*
+ * Duplicates are the same socket under another number: those that stand for the connection
+ * that it had before, and those that stand for none. What else a number stands for is
+ * another thread's, which has been given it meanwhile.
+ */
+static void connection_share(struct connection *connection, struct connection *before, int fd,
+			     int32_t owner)
 {
 	uint64_t cookie = socket_cookie(fd);
-	struct connection *before;
+	struct connection *present;
 	int other = -1;
 
 	while ((other = duplicate_next(fd, cookie, other)) >= 0) {
-		if (connection_of(other) == connection)
+		present = connection_of(other);
+		if (present && present != before)
 			continue;
 		atomic_fetch_add_explicit(&connection->fds, 1, memory_order_relaxed);
-		before = fd_exchange(other, connection);
-		if (before)
-			connection_drop(before, other, owner);
+		if (!fd_replace(other, present, connection))
+			atomic_fetch_sub_explicit(&connection->fds, 1, memory_order_relaxed);
+		else if (present)
+			connection_drop(present, other, owner);
 		fd_watch(other);
 	}
 }
@@ -404,10 +420,10 @@ struct connection *connection_open(int fd, uint32_t record, int rule, int32_t ow
 	STORE(slot->fd, fd);
 	STORE(slot->rule, rule);
 	before = fd_exchange(fd, connection);
+	if (fd_kind(fd) & FD_SHARED)
+		connection_share(connection, before, fd, owner);
 	if (before)
 		connection_drop(before, fd, owner);
-	if (fd_kind(fd) & FD_SHARED)
-		connection_share(connection, fd, owner);
 	if (fd_watch(fd))
 		return connection;
 	/* Held, it would be reported by a set that it cannot be taken out of. */
@@ -447,8 +463,21 @@ void fd_tried_mapped(int fd, bool tried)
 
 void fd_dissolved(int fd)
 {
-	if (connection_of(fd))
-		fd_forget(fd);
+	struct connection *connection = connection_of(fd);
+	uint64_t cookie;
+	int32_t pid;
+	int other = -1;
+
+	if (!connection)
+		return;
+	if (connection->fds > 1 && engine_memory(&pid) == MEMORY_OWN) {
+		cookie = socket_cookie(fd);
+		while ((other = connection_fd_next(connection, other)) >= 0)
+			if (other != fd && socket_cookie(other) == cookie &&
+			    fd_replace(other, connection, NULL))
+				connection_drop(connection, other, pid);
+	}
+	fd_forget(fd);
 }
 
 void fd_closing(int fd)
