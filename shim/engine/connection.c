@@ -6,6 +6,7 @@
 
 #include "drain.h"
 #include "engine.h"
+#include "fd_table.h"
 #include "keep.h"
 #include "operation.h"
 #include "pending.h"
@@ -14,9 +15,6 @@
 #include "tcp.h"
 #include "tended.h"
 #include "watch.h"
-
-struct fd_chunk *_Atomic fd_chunks[FD_CHUNKS];
-struct fd_chunk fds_first;
 
 /*
  * Slots, and the connections that go with them.  Those of the store, and spare
@@ -57,45 +55,6 @@ bool connections_attach(void)
 	own.pendings = own.paths = own.keeps = NULL;
 	own.connections = sys_memory(SLOTS_PER_PROCESS * sizeof(*own.connections));
 	return own.connections != NULL;
-}
-
-struct connection *connection_beyond(int fd)
-{
-	struct fd_chunk *chunk = fd_chunk(fd);
-
-	if (!chunk)
-		return NULL;
-	return atomic_load_explicit(&chunk->connections[(unsigned int)fd % FDS_PER_CHUNK],
-				    memory_order_acquire);
-}
-
-static struct fd_chunk *fd_chunk_make(int fd)
-{
-	struct fd_chunk *chunk = fd_chunk(fd);
-	struct fd_chunk *expected = NULL;
-	unsigned int number = (unsigned int)fd / FDS_PER_CHUNK;
-	int saved_errno = errno;
-
-	if (chunk || number >= FD_CHUNKS)
-		return chunk;
-	chunk = number ? sys_memory(sizeof(*chunk)) : &fds_first;
-	if (chunk && !atomic_compare_exchange_strong(&fd_chunks[number], &expected, chunk)) {
-		if (number)
-			sys_munmap(chunk, sizeof(*chunk));
-		chunk = expected;
-	}
-	errno = saved_errno;
-	return chunk;
-}
-
-static struct connection *fd_exchange(int fd, struct connection *connection)
-{
-	struct fd_chunk *chunk = connection ? fd_chunk_make(fd) : fd_chunk(fd);
-
-	if (!chunk)
-		return NULL;
-	return atomic_exchange_explicit(&chunk->connections[(unsigned int)fd % FDS_PER_CHUNK],
-					connection, memory_order_acq_rel);
 }
 
 bool connection_owned(const struct connection *connection)
@@ -308,71 +267,6 @@ static struct connection *connection_take(uint32_t record)
 	return connection;
 }
 
-static void fd_kind_set(int fd, unsigned int kind)
-{
-	atomic_store_explicit(&fd_chunk(fd)->kinds[(unsigned int)fd % FDS_PER_CHUNK], (uint8_t)kind,
-			      memory_order_relaxed);
-}
-
-/* The next higher number that stands for the socket of fd, which has this cookie; -1: none. */
-static int duplicate_next(int fd, uint64_t cookie, int other)
-{
-	for (other++; other < FD_CHUNKS * FDS_PER_CHUNK; other++) {
-		if (!fd_chunk(other))
-			other += FDS_PER_CHUNK - 1;
-		else if (other != fd && fd_kind(other) & FD_SHARED &&
-			 socket_cookie(other) == cookie)
-			return other;
-	}
-	return -1;
-}
-
-bool fd_is_shared(int fd)
-{
-	const struct connection *connection = connection_of(fd);
-
-	if (connection && connection->fds > 1)
-		return true;
-	return fd_kind(fd) & FD_SHARED && duplicate_next(fd, socket_cookie(fd), -1) >= 0;
-}
-
-void fd_unwatched(int fd)
-{
-	fd_kind_set(fd, fd_kind(fd) | FD_UNWATCHED);
-}
-
-/*
- * It is being connected again: what it is registered for matters from now on. False if that
- * cannot be found out. A datagram socket is never taken out of a set.
- */
-static bool fd_watch(int fd)
-{
-	unsigned int kind = fd_kind(fd);
-	uint64_t signals;
-	bool learned;
-
-	if (__builtin_expect(!(kind & FD_UNWATCHED), 1) || kind & FD_DATAGRAM)
-		return true;
-	if (!schedule_make())
-		return false;
-	schedule_lock(&signals);
-	fd_kind_set(fd, kind & ~(unsigned int)FD_UNWATCHED);
-	learned = watch_learn_socket(fd);
-	if (!learned)
-		fd_kind_set(fd, kind);
-	schedule_unlock(&signals);
-	return learned;
-}
-
-/* False if fd has come to stand for something else meanwhile. */
-static bool fd_replace(int fd, struct connection *from, struct connection *to)
-{
-	struct fd_chunk *chunk = fd_chunk(fd);
-
-	return chunk && atomic_compare_exchange_strong(
-				&chunk->connections[(unsigned int)fd % FDS_PER_CHUNK], &from, to);
-}
-
 /*
  * Duplicates are the same socket under another number: those that stand for the connection
  * that it had before, and those that stand for none. What else a number stands for is
@@ -385,7 +279,7 @@ static void connection_share(struct connection *connection, struct connection *b
 	struct connection *present;
 	int other = -1;
 
-	while ((other = duplicate_next(fd, cookie, other)) >= 0) {
+	while ((other = fd_duplicate_next(fd, cookie, other)) >= 0) {
 		present = connection_of(other);
 		if (present && present != before)
 			continue;
@@ -442,23 +336,6 @@ void fd_opened(int fd, unsigned int kind)
 	registrations_forget(fd);
 	atomic_store_explicit(&chunk->kinds[(unsigned int)fd % FDS_PER_CHUNK], (uint8_t)kind,
 			      memory_order_relaxed);
-}
-
-void fd_mode(int fd, bool nonblocking)
-{
-	unsigned int kind = fd_kind(fd);
-
-	if (kind)
-		fd_kind_set(fd, (kind & ~(unsigned int)FD_NONBLOCKING) |
-					(nonblocking ? FD_NONBLOCKING : 0));
-}
-
-void fd_tried_mapped(int fd, bool tried)
-{
-	unsigned int kind = fd_kind(fd) & ~(unsigned int)FD_TRIED_MAPPED;
-
-	if (fd_chunk(fd))
-		fd_kind_set(fd, kind | (tried ? FD_TRIED_MAPPED : 0));
 }
 
 void fd_dissolved(int fd)

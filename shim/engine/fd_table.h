@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is kept for each fd, for connection.c: the connection that it stands for, and its
+ * enum fd_kind.
+ *
+ * Lock-free and async-signal-safe; errno is kept.
+ */
+#ifndef HOLDFAST_ENGINE_FD_TABLE_H
+#define HOLDFAST_ENGINE_FD_TABLE_H
+
+#include "connection.h"
+
+/* The room for fd's entry, made if there is memory; NULL: it is not managed. */
+struct fd_chunk *fd_chunk_make(int fd);
+
+/* What fd stood for before. NULL stands for nothing. */
+struct connection *fd_exchange(int fd, struct connection *connection);
+/* False if fd has come to stand for something else meanwhile. */
+bool fd_replace(int fd, struct connection *from, struct connection *to);
+
+/* Of an fd that has an entry. */
+void fd_kind_set(int fd, unsigned int kind);
+
+/* The next higher number that stands for the socket of fd, which has this cookie; -1: none. */
+int fd_duplicate_next(int fd, uint64_t cookie, int other);
+
+/*
+ * It is being connected again: what it is registered for matters from now on. False if that
+ * cannot be found out. A datagram socket is never taken out of a set.
+ */
+bool fd_watch(int fd);
+
+#endif
