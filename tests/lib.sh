@@ -130,6 +130,24 @@ at_most() {
 	fi
 }
 
+# cases NAME COMMAND...: adds a program's TAP to ours.
+cases() {
+	local name=$1 line what planned='' count=$lib_count
+	shift
+	"$@" >"$TMPDIR/cases"
+	while IFS= read -r line; do
+		what=${line#*ok * - }
+		case $line in
+		"not ok "*) fail "$name: $what" ;;
+		"ok "*" # SKIP "*) skip "$name: ${what%% # SKIP *}" "${what#* # SKIP }" ;;
+		"ok "*) ok "$name: $what" ;;
+		1..*) planned=${line#1..} ;;
+		*) printf '%s\n' "$line" ;;
+		esac
+	done <"$TMPDIR/cases"
+	is "$((lib_count - count))" "${planned:-none}" "$name: all cases ran"
+}
+
 done_testing() {
 	printf '1..%d\n' "$lib_count"
 	[ "$lib_failed" -eq 0 ]

@@ -2,17 +2,7 @@
 # SPDX-License-Identifier: MIT
 # fork, vfork, posix_spawn, system, popen and exec leave parents and children with their own counts.
 . "$(dirname "$0")/../lib.sh"
-"$BUILD/tests/shim/children" >"$TMPDIR/cases"
-planned=$(sed -n 's/^1\.\.//p' "$TMPDIR/cases")
-while IFS= read -r line; do
-	case $line in
-	"not ok "*) fail "${line#not ok * - }" ;;
-	"ok "*) ok "${line#ok * - }" ;;
-	1..*) ;;
-	*) printf '%s\n' "$line" ;;
-	esac
-done <"$TMPDIR/cases"
-is "$lib_count" "${planned:-none}" "all cases ran"
+cases children "$BUILD/tests/shim/children"
 
 # A library may have a clone() that is something else: it is called with what it was given.
 cat >"$TMPDIR/library.c" <<'EOT'

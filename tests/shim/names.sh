@@ -13,22 +13,6 @@ cat >"$TMPDIR/hosts" <<'EOT'
 EOT
 enter_hosts "$TMPDIR/hosts" "$@"
 
-# cases NAME COMMAND...: adds a program's TAP to ours.
-cases() {
-	local name=$1 line planned count=$lib_count
-	shift
-	"$@" >"$TMPDIR/cases"
-	while IFS= read -r line; do
-		case $line in
-		"not ok "*) fail "$name: ${line#not ok * - }" ;;
-		"ok "*" # SKIP "*) skip "$name: ${line#ok * - }" ;;
-		"ok "*) ok "$name: ${line#ok * - }" ;;
-		1..*) planned=${line#1..} ;;
-		*) printf '%s\n' "$line" ;;
-		esac
-	done <"$TMPDIR/cases"
-	is "$((lib_count - count))" "${planned:-none}" "$name: all cases ran"
-}
 SHIM='' cases table "$BUILD/tests/shim/names_table"
 SHIM='' cases shared "$BUILD/tests/shim/names_shared"
 SHIM='' cases hosts "$BUILD/tests/shim/names_hosts"
