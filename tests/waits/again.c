@@ -3,6 +3,8 @@
  * A socket that was connected, moved bytes and connects again: what it was registered for
  * meanwhile, when that was none of our business, counts in the outage that follows.
  */
+#include <sys/resource.h>
+
 #include "waits.h"
 
 static struct server last; /* where the first connection went */
@@ -77,6 +79,26 @@ static void expect_event(int set, int limit_ms, uint32_t events, uint64_t data)
 		EXPECT_IS(event.events, events);
 		EXPECT_IS(event.data.u64, data);
 	}
+}
+
+/* With no number left for the list of what it is registered for it is left alone. */
+static void unlearnable(void)
+{
+	struct server before = server_listening(AF_INET), dead = server_bind(AF_INET);
+	struct rlimit limit;
+	struct used used;
+	int peer = used_begin(&used, &before);
+
+	REQUIRE(set_control(used.first, EPOLL_CTL_MOD, used.fd, EPOLLIN | EPOLLOUT, 7) == 0);
+	end_by_dissolving(used.fd, peer);
+	REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	REQUIRE(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 3, limit.rlim_max }) == 0);
+	EXPECT_IS(server_connect(&dead, used.fd), -1);
+	EXPECT_ERRNO(EINPROGRESS);
+	REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	EXPECT(set_wait(used.first, 1000) & EPOLLERR);
+	EXPECT_IS(socket_error(used.fd), ECONNREFUSED);
+	EXPECT_COUNT(operations, 1);
 }
 
 typedef void end_function(int fd, int peer);
@@ -301,6 +323,7 @@ static const struct check_case cases[] = {
 	SAME("dissolved, left one of two sets", left_one_of_two_dissolving),
 	SAME("dissolved, the set has another number", set_renumbered_dissolving),
 	SAME("dissolved, a child has the socket that had its number", number_of_two_dissolving),
+	SAME("dissolved, and what it is registered for cannot be read", unlearnable),
 	SAME("dissolved, disarmed", disarmed_dissolving),
 	SAME("dissolved, armed while it is held", armed_later_dissolving),
 	SAME("reset, moved to another set", moved_reset),
