@@ -180,7 +180,7 @@ static void unanswered_bytes(void)
 /* The answer went to another process. */
 static void answered_to_a_child(void)
 {
-	struct script *script = server_script("e5gR e");
+	struct script *script = server_script("ge5gR e");
 	int fd = script_connect(script);
 	char bytes[5];
 	pid_t pid = fork();
@@ -188,6 +188,8 @@ static void answered_to_a_child(void)
 	if (pid == 0)
 		check_exit(recv(fd, bytes, 5, MSG_WAITALL) == 5 ? 0 : 1);
 	EXPECT_IS(send(fd, "hello", 5, 0), 5);
+	/* What was sent is counted behind the call: only then the answer comes. */
+	server_go(script);
 	EXPECT_IS(child_wait(pid), 0);
 	server_go(script);
 	until_lost(fd);
