@@ -101,6 +101,16 @@ static void unlearnable(void)
 	EXPECT_COUNT(operations, 1);
 }
 
+/* Connected again, it is held, and told by the set that it is in when the server is there. */
+static void expect_held(const struct server *late, int fd, int set, uint64_t data)
+{
+	while (set_wait(set, 0) > 0)
+		;
+	connect_begin(late, fd);
+	expect_event(set, 150, 0, 0);
+	expect_event(set, LIMIT_MS, EPOLLOUT, data);
+}
+
 typedef void end_function(int fd, int peer);
 
 /* It went to another set, with other data. */
@@ -176,10 +186,7 @@ static void left_one_of_two(end_function *end)
 	used_move(&used, peer);
 	REQUIRE(set_control(used.second, EPOLL_CTL_MOD, used.fd, EPOLLOUT | EPOLLET, 79) == 0);
 	end(used.fd, peer);
-	set_wait(used.second, 0);
-	connect_begin(&late, used.fd);
-	expect_event(used.second, 150, 0, 0);
-	expect_event(used.second, LIMIT_MS, EPOLLOUT, 79);
+	expect_held(&late, used.fd, used.second, 79);
 	expect_works(used.fd);
 }
 
@@ -195,10 +202,7 @@ static void set_renumbered(end_function *end)
 	copy = dup(used.second);
 	REQUIRE(close(used.second) == 0);
 	end(used.fd, peer);
-	set_wait(copy, 0);
-	connect_begin(&late, used.fd);
-	expect_event(copy, 150, 0, 0);
-	expect_event(copy, LIMIT_MS, EPOLLOUT, 80);
+	expect_held(&late, used.fd, copy, 80);
 	expect_works(used.fd);
 }
 
@@ -225,11 +229,7 @@ static void number_of_two(end_function *end)
 	used.fd = old.fd;
 	REQUIRE(set_control(old.first, EPOLL_CTL_ADD, used.fd, EPOLLOUT | EPOLLET, 81) == 0);
 	end(used.fd, peer);
-	while (set_wait(old.first, 0) > 0)
-		;
-	connect_begin(&late, used.fd);
-	expect_event(old.first, 150, 0, 0);
-	expect_event(old.first, LIMIT_MS, EPOLLOUT, 81);
+	expect_held(&late, used.fd, old.first, 81);
 	expect_works(used.fd);
 	close(old_peer);
 	kill(pid, SIGKILL);
@@ -246,10 +246,7 @@ static void duplicate_moved(end_function *end)
 	REQUIRE(set_control(used.first, EPOLL_CTL_DEL, used.fd, 0, 0) == 0);
 	REQUIRE(set_control(used.second, EPOLL_CTL_ADD, copy, EPOLLOUT | EPOLLET, 78) == 0);
 	end(used.fd, peer);
-	set_wait(used.second, 0);
-	connect_begin(&late, used.fd);
-	expect_event(used.second, 150, 0, 0);
-	expect_event(used.second, LIMIT_MS, EPOLLOUT, 78);
+	expect_held(&late, used.fd, used.second, 78);
 	expect_works(copy);
 }
 
