@@ -161,16 +161,14 @@ HOOK ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 	return result;
 }
 
-/* Counts messages, not bytes: the first `result` of them were moved. */
-static void messages_count(_Atomic uint64_t *counter, const struct mmsghdr *messages,
-			   ssize_t result)
+/* Of a call that counts messages, not bytes: the first `count` of them were moved. */
+static ssize_t messages_bytes(const struct mmsghdr *messages, ssize_t count)
 {
-	uint64_t bytes = 0;
+	ssize_t bytes = 0;
 
-	for (ssize_t i = 0; i < result; i++)
+	for (ssize_t i = 0; i < count; i++)
 		bytes += messages[i].msg_len;
-	if (bytes)
-		atomic_fetch_add_explicit(counter, bytes, memory_order_relaxed);
+	return bytes;
 }
 
 static size_t message_size(const struct msghdr *message)
@@ -220,7 +218,7 @@ HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 			return messages_send(fd, messages, count, flags);
 		result = LIBC(sendmmsg)(fd, messages, count, flags);
 	} while (transfer_end(connection, fd, flags, true, &before, &result));
-	messages_count(&connection->moved_bytes[MOVED_SENT], messages, result);
+	transfer_sent(connection, messages_bytes(messages, result));
 	return (int)result;
 }
 
@@ -312,6 +310,6 @@ HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 		result = LIBC(recvmmsg)(fd, messages, count, flags, timeout);
 	} while (transfer_end(connection, fd, flags, false, &before, &result));
 	if (!only_looks(flags))
-		messages_count(&connection->moved_bytes[MOVED_RECEIVED], messages, result);
+		transfer_received(connection, messages_bytes(messages, result));
 	return (int)result;
 }
