@@ -77,10 +77,9 @@ void failure_decide(struct call *call, int error, struct operation_failure *fail
 		.random = random_draw(),
 	};
 
-	failure->error = error;
+	failure_classify(failure, call->settings, error,
+			 policy_classify(call->settings, call->peer->sa_family, error));
 	failure->at = call->pooled ? &engine.store.file->endpoints[call->pool.record] : NULL;
-	failure->category = policy_classify(call->settings, call->peer->sa_family, error);
-	failure->decision = call->settings->strategies[failure->category].decision;
 	situation.category = (uint8_t)failure->category;
 	if (call->pooled) {
 		situation.attempt = call->pool.round + call->tries_before;

@@ -84,9 +84,8 @@ static void loss_decide(struct connection *connection, int fd, int error, enum l
 	};
 
 	loss_describe(connection, fd, finder, &loss);
-	failure->error = situation.error;
-	failure->category = policy_classify(settings, AF_INET, situation.error);
-	failure->decision = settings->strategies[failure->category].decision;
+	failure_classify(failure, settings, situation.error,
+			 policy_classify(settings, AF_INET, situation.error));
 	situation.category = (uint8_t)failure->category;
 	failure->verdict = policy_decide(engine.policy, connection->rule, &situation);
 }

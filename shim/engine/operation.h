@@ -33,6 +33,18 @@ struct operation_failure {
 	const struct endpoint_record *at; /* where it was made; NULL: at the operation's own */
 };
 
+/* Of an error of that category: all but the verdict, which the decision is yet to make. */
+static inline void failure_classify(struct operation_failure *failure,
+				    const struct policy_settings *settings, int error,
+				    enum policy_category category)
+{
+	*failure = (struct operation_failure){
+		.error = error,
+		.category = category,
+		.decision = settings->strategies[category].decision,
+	};
+}
+
 void operation_attempt_failed(struct connection *connection, int error);
 /* The next attempt waits for verdict.delay_ns from now on. */
 void operation_retry(struct connection *connection, const struct operation_failure *failure);

@@ -110,10 +110,8 @@ static void lookup_decide(struct lookup *lookup, int code, struct operation_fail
 		.random = random_draw(),
 	};
 
-	failure->error = code;
-	failure->at = NULL;
-	failure->category = policy_classify_eai(lookup->settings, code);
-	failure->decision = lookup->settings->strategies[failure->category].decision;
+	failure_classify(failure, lookup->settings, code,
+			 policy_classify_eai(lookup->settings, code));
 	situation.category = (uint8_t)failure->category;
 	failure->verdict = policy_decide(engine.policy, lookup->connection.rule, &situation);
 }

@@ -36,9 +36,7 @@ static void failure_find(struct connection *connection, const struct keep *keep,
 		.random = random_draw(),
 	};
 
-	failure->error = error;
-	failure->category = situation.category;
-	failure->decision = settings->strategies[situation.category].decision;
+	failure_classify(failure, settings, error, situation.category);
 	failure->verdict = policy_decide(engine.policy, connection->rule, &situation);
 }
 
