@@ -95,8 +95,9 @@ static inline bool transfer_end(struct connection *connection, int fd, int flags
 
 static inline void bytes_count(const struct connection *connection, enum moved way, ssize_t bytes)
 {
-	counter_add(&connection->moved_bytes[way], (uint64_t)bytes,
-		    connection->is_shared | connection->spare);
+	_Atomic uint64_t *moved_bytes = LOAD(connection->moved_bytes);
+
+	counter_add(&moved_bytes[way], (uint64_t)bytes, connection->is_shared | connection->spare);
 }
 
 static inline ssize_t transfer_sent(struct connection *connection, ssize_t result)
@@ -110,7 +111,8 @@ static inline ssize_t transfer_received(struct connection *connection, ssize_t r
 {
 	if (result > 0) {
 		bytes_count(connection, MOVED_RECEIVED, result);
-		STORE(connection->slot->answered_bytes, LOAD(connection->moved_bytes[MOVED_SENT]));
+		STORE(connection->slot->answered_bytes,
+		      LOAD(LOAD(connection->moved_bytes)[MOVED_SENT]));
 	}
 	return result;
 }
