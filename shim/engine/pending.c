@@ -222,8 +222,12 @@ void pending_renumber(struct connection *connection, int fd)
 	other = connection_fd_next(connection, -1);
 	if (other >= 0)
 		watch_move(fd, other);
-	if (other >= 0 && pending->call.fd == fd)
-		pending->call.fd = other;
+	/* The number of one that is just being filled in is put right by look(). */
+	if (other >= 0 && claim_take(pending)) {
+		if (pending->call.fd == fd)
+			pending->call.fd = other;
+		claim_give(pending);
+	}
 	schedule_unlock(&signals);
 }
 
