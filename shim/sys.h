@@ -257,11 +257,17 @@ static inline int sys_flock(int fd, int operation)
 static inline void *sys_mmap(void *address, size_t size, int protection, int flags, int fd,
 			     off_t offset)
 {
-#ifdef __SANITIZE_THREAD__ /* learns so that the addresses of unmapped memory are new again */
-	return mmap(address, size, protection, flags, fd, offset);
-#else
-	return (void *)SYS(SYS_mmap, address, size, protection, flags, fd, offset);
+#ifdef __SANITIZE_THREAD__
+	/* Learns so that the addresses of unmapped memory are new again, but nothing of an fd: it
+	 * would not see that it is closed, and take the next file of that number for the same. */
+	if (!address) {
+		address = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (address == MAP_FAILED)
+			return address;
+		flags |= MAP_FIXED;
+	}
 #endif
+	return (void *)SYS(SYS_mmap, address, size, protection, flags, fd, offset);
 }
 
 /* Memory that costs nothing until it is used; NULL if there is none. */
