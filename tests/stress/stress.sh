@@ -12,8 +12,8 @@ seconds=5
 [ -z "${HFTEST_STRESS:-}" ] || seconds=60
 seed=${HFTEST_SEED:-$RANDOM}
 diag "HFTEST_SEED=$seed"
-calm=dead,flap,share,signal,cancel
-whole=$calm,fork,jump
+calm=dead,flap,share,signal
+whole=$calm,cancel,fork,jump
 export HOLDFAST_MAX_RETRIES=3 HOLDFAST_BASE_DELAY=1ms HOLDFAST_MAX_DELAY=4ms
 
 # stress NAME SECONDS ACTS COMMAND...: fails the test of that name unless it ends well.
@@ -63,7 +63,8 @@ is $(($(stats operations) - before)) "$(said started)" "each connect is one oper
 
 export HOLDFAST_STATE_DIR=$TMPDIR/engine
 stress "address and undefined behaviour sanitizers" "$seconds" "$whole" "$program-asan"
-# The thread sanitizer knows neither forks of threaded programs nor jumps out of handlers, and wants
-# addresses where it looks for them.
+# The thread sanitizer knows neither forks of threaded programs nor jumps out of handlers, sees none
+# of the atomics of a thread that was cancelled in a wait, and wants addresses where it looks for
+# them.
 stress "thread sanitizer" "$seconds" "$calm" setarch -R "$program-tsan"
 done_testing
