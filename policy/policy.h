@@ -100,7 +100,7 @@ struct policy_transfer {
 struct policy_heartbeat {
 	uint64_t idle_ns; /* DURATION_OFF: no heartbeat */
 	uint64_t interval_ns;
-	uint64_t user_timeout_ns; /* DURATION_OFF: idle + interval * count */
+	uint64_t user_timeout_ns; /* DURATION_OFF: idle + interval * count, or none */
 	uint64_t idle_timeout_ns;
 	uint32_t count;
 	uint32_t reserved;

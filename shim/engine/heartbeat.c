@@ -39,9 +39,10 @@ void heartbeat_begin(int fd, const struct policy_heartbeat *heartbeat)
 	uint64_t timeout = heartbeat->user_timeout_ns;
 	int saved_errno = errno;
 
-	if (heartbeat->idle_ns == DURATION_OFF)
+	if (!heartbeat_beats(heartbeat))
 		return;
-	if (option_number(fd, SOL_SOCKET, SO_KEEPALIVE) == 0) {
+	if (heartbeat->idle_ns != DURATION_OFF &&
+	    option_number(fd, SOL_SOCKET, SO_KEEPALIVE) == 0) {
 		option_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, whole_seconds(heartbeat->idle_ns));
 		option_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, whole_seconds(heartbeat->interval_ns));
 		option_set(fd, IPPROTO_TCP, TCP_KEEPCNT, heartbeat->count);

@@ -6,7 +6,15 @@
 #ifndef HOLDFAST_ENGINE_HEARTBEAT_H
 #define HOLDFAST_ENGINE_HEARTBEAT_H
 
+#include <stdbool.h>
+
 #include "policy/policy.h"
+
+/* Whether there is anything to set. */
+static inline bool heartbeat_beats(const struct policy_heartbeat *heartbeat)
+{
+	return heartbeat->idle_ns != DURATION_OFF || heartbeat->user_timeout_ns != DURATION_OFF;
+}
 
 /*
  * fd has just been connected. Keepalive is switched on unless the program did that

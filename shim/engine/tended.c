@@ -3,7 +3,6 @@
 
 #include <errno.h>
 
-#include "heartbeat.h"
 #include "keep.h"
 #include "schedule.h"
 #include "silence.h"

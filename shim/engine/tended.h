@@ -5,11 +5,12 @@
 
 #include "connection.h"
 #include "engine.h"
+#include "heartbeat.h"
 
 static inline bool settings_tend(const struct policy_settings *settings)
 {
 	return settings->transfer.replay >= REPLAY_UNANSWERED ||
-	       settings->heartbeat.idle_ns != DURATION_OFF ||
+	       heartbeat_beats(&settings->heartbeat) ||
 	       settings->heartbeat.idle_timeout_ns != DURATION_OFF;
 }
 

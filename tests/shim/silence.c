@@ -48,6 +48,14 @@ static void user_timeout_by_itself(void)
 	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), (7 + 3 * 2) * 1000);
 }
 
+static void user_timeout_alone(void)
+{
+	int fd = script_connect(server_script("e"));
+
+	EXPECT_IS(option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 11000);
+}
+
 static int loop_connect(struct script *script)
 {
 	int fd = stream_socket(&script->server);
@@ -458,6 +466,8 @@ static const struct check_case cases[] = {
 	CASE_UNDER("keepalive and user timeout, connect", set_by_connect, POLICY_ALL),
 	CASE_UNDER("keepalive, user timeout by itself", user_timeout_by_itself,
 		   POLICY_BEATS(BEATS)),
+	CASE_UNDER("user timeout without keepalive", user_timeout_alone,
+		   POLICY_BEATS("\"user_timeout\":\"11s\"")),
 	CASE_UNDER("keepalive, non-blocking", set_by_poll, POLICY_ALL),
 	CASE_UNDER("keepalive, after retries", set_after_retries, POLICY_ALL),
 	CASE_UNDER("keepalive, made anew", kept_when_made_anew, POLICY_ALL),
