@@ -66,6 +66,7 @@ static const struct pair pairs[] = {
 	{ SECTION_STRATEGY, "base_delay", "max_delay" },
 	{ SECTION_BREAKER, "open_for", "max_open_for" },
 	{ SECTION_TRANSFER, "overlap", "max_buffer" },
+	{ SECTION_TRANSFER, "record", "max_buffer" },
 };
 
 static const struct key *key_find(enum key_section section, const char *name, size_t *index)
@@ -80,10 +81,9 @@ static const struct key *key_find(enum key_section section, const char *name, si
 
 static uint64_t amount_at(const struct key *key, const void *base)
 {
-	uint64_t amount;
+	const void *value = (const unsigned char *)base + key->offset;
 
-	memcpy(&amount, (const unsigned char *)base + key->offset, sizeof(amount));
-	return amount;
+	return key->type == KEY_RECORD ? *(const uint32_t *)value : *(const uint64_t *)value;
 }
 
 /* "found "10m", expected at most max_delay, which is "5m"". */

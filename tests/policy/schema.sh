@@ -49,7 +49,7 @@ check "the example policy is valid" validate "" "$TOP/tests/policy/example.json"
 
 # What needs a look at two values, at a list of names, or at more than a pattern can hold.
 beyond_a_schema="
-base-above-max max-below-merged-base zero-base decision-needs-base overlap-above-buffer
+base-above-max max-below-merged-base zero-base decision-needs-base overlap-above-buffer record-above-buffer
 classify-unknown-error classify-no-failure classify-twice classify-eai-system
 duration-too-long duration-too-short ports-reversed host-bits
 prefix-too-long paths-and-ports duplicate-rule-name unknown-pool misspelt-pool
