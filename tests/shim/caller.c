@@ -1,34 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The caller's own limits while it is held: SO_SNDTIMEO, signals, alarms. */
 #include <pthread.h>
-#include <sys/time.h>
 
+#include "alarm.h"
 #include "net.h"
 #include "peek.h"
-
-static volatile sig_atomic_t handled;
-
-static void handler(int signal)
-{
-	handled++;
-}
-
-static void handle(int signal, int flags)
-{
-	struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
-
-	REQUIRE(sigaction(signal, &action, NULL) == 0);
-}
-
-static void timer_after(int64_t ms, int64_t interval_ms)
-{
-	struct itimerval timer = {
-		.it_value = { ms / 1000, ms % 1000 * 1000 },
-		.it_interval = { interval_ms / 1000, interval_ms % 1000 * 1000 },
-	};
-
-	REQUIRE(setitimer(ITIMER_REAL, &timer, NULL) == 0);
-}
 
 static void nonblocking(int fd, bool on)
 {
@@ -163,8 +139,8 @@ static void interrupted_attempt(void)
 	int fd = stream_socket(&server);
 	int64_t began = now_ms();
 
-	handle(SIGALRM, 0);
-	timer_after(300, 0);
+	handle(SIGALRM, handler_count, 0);
+	timer_set(300, 0);
 	EXPECT_IS(server_connect(&server, fd), -1);
 	EXPECT_ERRNO(EINTR);
 	EXPECT_WITHIN(now_ms() - began, 290, 900);
@@ -180,8 +156,8 @@ static void interrupted_hold(void)
 	int64_t began = now_ms();
 
 	/* The attempt is cut at 300 ms, the next one is due at 20 s. */
-	handle(SIGALRM, 0);
-	timer_after(800, 0);
+	handle(SIGALRM, handler_count, 0);
+	timer_set(800, 0);
 	EXPECT_IS(server_connect(&server, fd), -1);
 	EXPECT_ERRNO(EINTR);
 	EXPECT_WITHIN(now_ms() - began, 790, 1500);
@@ -200,8 +176,8 @@ static void interrupted_unix(void)
 
 	server.address.any.sa_family = AF_UNIX;
 	strcpy(server.address.local.sun_path, "/nonexistent/socket");
-	handle(SIGALRM, 0);
-	timer_after(350, 0);
+	handle(SIGALRM, handler_count, 0);
+	timer_set(350, 0);
 	EXPECT_IS(server_connect(&server, stream_socket(&server)), -1);
 	EXPECT(errno == EINTR || errno == ENOENT);
 	EXPECT_WITHIN(now_ms() - began, 340, 1200);
@@ -216,13 +192,13 @@ static void interrupted_again(void)
 	int fd = stream_socket(&server);
 	int calls = 0, result;
 
-	handle(SIGALRM, 0);
-	timer_after(150, 250);
+	handle(SIGALRM, handler_count, 0);
+	timer_set(150, 250);
 	server_listen_after(&server, 900);
 	do
 		result = server_connect(&server, fd);
 	while (result < 0 && ++calls < 50 && errno == EINTR);
-	timer_after(0, 0);
+	timer_set(0, 0);
 	/* The attempt that each EINTR leaves behind is refused, and the next call says so. */
 	EXPECT(result == 0 || errno == ECONNREFUSED || errno == ECONNABORTED);
 	EXPECT_WITHIN(calls, 1, 6);
@@ -234,11 +210,11 @@ static void restarted(void)
 	struct server server = server_bind(AF_INET);
 	int fd = stream_socket(&server);
 
-	handle(SIGALRM, SA_RESTART);
-	timer_after(100, 70);
+	handle(SIGALRM, handler_count, SA_RESTART);
+	timer_set(100, 70);
 	server_listen_after(&server, 700);
 	EXPECT_IS(server_connect(&server, fd), 0);
-	timer_after(0, 0);
+	timer_set(0, 0);
 	EXPECT_WITHIN(handled, 4, 1000);
 	EXPECT_COUNT(operations, 1);
 	EXPECT_COUNT(recovered, 1);
@@ -249,11 +225,11 @@ static void restarted_attempt(void)
 	struct server server = server_full();
 	int fd = stream_socket(&server);
 
-	handle(SIGALRM, SA_RESTART);
-	timer_after(100, 70);
+	handle(SIGALRM, handler_count, SA_RESTART);
+	timer_set(100, 70);
 	server_drain_after(&server, 500);
 	EXPECT_IS(server_connect(&server, fd), 0);
-	timer_after(0, 0);
+	timer_set(0, 0);
 	EXPECT_WITHIN(handled, 4, 1000);
 	EXPECT_COUNT(operations, 1);
 	EXPECT_COUNT(succeeded, 1);
@@ -267,11 +243,11 @@ static void restarted_in_time(void)
 	int fd = stream_socket(&server);
 	int64_t began = now_ms();
 
-	handle(SIGALRM, SA_RESTART);
-	timer_after(10, 10);
+	handle(SIGALRM, handler_count, SA_RESTART);
+	timer_set(10, 10);
 	EXPECT_IS(server_connect(&server, fd), -1);
 	EXPECT_ERRNO(ECONNREFUSED);
-	timer_after(0, 0);
+	timer_set(0, 0);
 	EXPECT_WITHIN(now_ms() - began, 600, 1300);
 	EXPECT_COUNT(attempts, 5);
 }
@@ -283,11 +259,11 @@ static void restarted_attempt_in_time(void)
 	int fd = stream_socket(&server);
 	int64_t began = now_ms();
 
-	handle(SIGALRM, SA_RESTART);
-	timer_after(10, 100);
+	handle(SIGALRM, handler_count, SA_RESTART);
+	timer_set(10, 100);
 	server_drain_after(&server, 600);
 	EXPECT_IS(server_connect(&server, fd), 0);
-	timer_after(0, 0);
+	timer_set(0, 0);
 	EXPECT_WITHIN(now_ms() - began, 700, 990);
 	EXPECT_COUNT(attempts, 3);
 }
@@ -299,16 +275,16 @@ static void blocked_signal(void)
 	sigset_t mask, after, pending;
 
 	/* Its handler has no SA_RESTART, but it cannot run; the one that runs restarts. */
-	handle(SIGUSR1, 0);
-	handle(SIGALRM, SA_RESTART);
+	handle(SIGUSR1, handler_count, 0);
+	handle(SIGALRM, handler_count, SA_RESTART);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	kill(getpid(), SIGUSR1);
-	timer_after(100, 100);
+	timer_set(100, 100);
 	server_listen_after(&server, 500);
 	EXPECT_IS(server_connect(&server, fd), 0);
-	timer_after(0, 0);
+	timer_set(0, 0);
 	EXPECT(handled > 1);
 	sigpending(&pending);
 	EXPECT(sigismember(&pending, SIGUSR1));
@@ -325,7 +301,7 @@ static void alarm_kills(void)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		timer_after(300, 0);
+		timer_set(300, 0);
 		server_connect(&server, stream_socket(&server));
 		check_exit(1);
 	}
@@ -339,7 +315,7 @@ static void ignored_signal(void)
 	int fd = stream_socket(&server);
 
 	signal(SIGALRM, SIG_IGN);
-	timer_after(50, 50);
+	timer_set(50, 50);
 	server_listen_after(&server, 400);
 	EXPECT_IS(server_connect(&server, fd), 0);
 	EXPECT_COUNT(recovered, 1);

@@ -2,8 +2,8 @@
 /* Leaving a held connect() by a jump, a cancellation, or a close() in another thread. */
 #include <pthread.h>
 #include <setjmp.h>
-#include <sys/time.h>
 
+#include "alarm.h"
 #include "net.h"
 #include "peek.h"
 
@@ -16,10 +16,7 @@ static void jump(int signal)
 
 static void jump_after(int64_t ms)
 {
-	struct itimerval timer = { .it_value = { ms / 1000, ms % 1000 * 1000 } };
-
-	signal(SIGALRM, jump);
-	REQUIRE(setitimer(ITIMER_REAL, &timer, NULL) == 0);
+	alarm_after(ms, jump, 0);
 }
 
 /* As `wget -T` does; true if the jump came. */

@@ -4,9 +4,9 @@
  * without holdfast; threads, duplicates and close().
  */
 #include <setjmp.h>
-#include <sys/time.h>
 #include <sys/uio.h>
 
+#include "alarm.h"
 #include "script.h"
 
 /* Lost, and its server is gone until server_return(). */
@@ -173,28 +173,12 @@ static void dont_wait(void)
 
 /* ---- signals -------------------------------------------------------------------------------------- */
 
-static volatile sig_atomic_t signals_seen;
 static sigjmp_buf place;
-
-static void signal_count(int number)
-{
-	(void)number;
-	signals_seen++;
-}
 
 static void signal_jump(int number)
 {
 	(void)number;
 	siglongjmp(place, 1);
-}
-
-static void alarm_after(int ms, void (*handler)(int), int flags)
-{
-	struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
-	struct itimerval timer = { .it_value = { ms / 1000, ms % 1000 * 1000 } };
-
-	REQUIRE(sigaction(SIGALRM, &action, NULL) == 0);
-	REQUIRE(setitimer(ITIMER_REAL, &timer, NULL) == 0);
 }
 
 static void interrupted(void)
@@ -204,11 +188,11 @@ static void interrupted(void)
 	int64_t began = now_ms();
 	char byte;
 
-	alarm_after(200, signal_count, 0);
+	alarm_after(200, handler_count, 0);
 	expect_held(recv(fd, &byte, 1, 0), EINTR);
 	EXPECT_WITHIN(now_ms() - began, 190, 1500);
-	EXPECT_IS(signals_seen, 1);
-	alarm_after(100, signal_count, 0);
+	EXPECT_IS(handled, 1);
+	alarm_after(100, handler_count, 0);
 	expect_held(send(fd, "x", 1, 0), EINTR);
 	server_return(script);
 	EXPECT_IS(recv(fd, &byte, 1, 0), 1);
@@ -222,10 +206,10 @@ static void restarted(void)
 	int fd = lost_socket(script);
 	char byte;
 
-	alarm_after(100, signal_count, SA_RESTART);
+	alarm_after(100, handler_count, SA_RESTART);
 	server_return_later(script);
 	EXPECT_IS(recv(fd, &byte, 1, 0), 1);
-	EXPECT_IS(signals_seen, 1);
+	EXPECT_IS(handled, 1);
 	expect_one();
 }
 
@@ -418,23 +402,23 @@ static int dead_socket(void)
 
 static void pipe_is_broken(void)
 {
-	signal(SIGPIPE, signal_count);
+	signal(SIGPIPE, handler_count);
 	for (size_t i = 0; i < sizeof(senders) / sizeof(senders[0]); i++) {
 		int fd = dead_socket();
 
-		signals_seen = 0;
+		handled = 0;
 		expect_held(senders[i](fd), ECONNRESET);
-		EXPECT_IS(signals_seen, 0);
+		EXPECT_IS(handled, 0);
 		expect_held(senders[i](fd), EPIPE);
-		EXPECT_IS(signals_seen, 1);
+		EXPECT_IS(handled, 1);
 		expect_held(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE);
-		EXPECT_IS(signals_seen, 1);
+		EXPECT_IS(handled, 1);
 		expect_held(senders[i](fd), EPIPE);
-		EXPECT_IS(signals_seen, 2);
+		EXPECT_IS(handled, 2);
 		signal(SIGPIPE, SIG_IGN);
 		expect_held(senders[i](fd), EPIPE);
-		EXPECT_IS(signals_seen, 2);
-		signal(SIGPIPE, signal_count);
+		EXPECT_IS(handled, 2);
+		signal(SIGPIPE, handler_count);
 		close(fd);
 	}
 }

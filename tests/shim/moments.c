@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include "alarm.h"
 #include "net.h"
 #include "peek.h"
 
@@ -35,11 +36,10 @@ static void in_handler(void)
 static void in_handler_of_held(void)
 {
 	struct server late = server_bind(AF_INET);
-	struct sigaction action = { .sa_handler = connect_handler, .sa_flags = SA_RESTART };
 	int fd = stream_socket(&late);
 
 	the_server = server_listening(AF_INET);
-	sigaction(SIGALRM, &action, NULL);
+	handle(SIGALRM, connect_handler, SA_RESTART);
 	alarm(1);
 	server_listen_after(&late, 1500);
 	EXPECT_IS(server_connect(&late, fd), 0);
@@ -210,12 +210,11 @@ static void in_handler_on_its_stack(void)
 {
 	char *memory = mmap(NULL, 65536 + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	stack_t stack = { .ss_sp = memory + 65536, .ss_size = 8192 };
-	struct sigaction action = { .sa_handler = connect_handler, .sa_flags = SA_ONSTACK };
 
 	the_server = server_bind(AF_INET);
 	REQUIRE(mprotect(stack.ss_sp, 8192, PROT_READ | PROT_WRITE) == 0);
 	REQUIRE(sigaltstack(&stack, NULL) == 0);
-	sigaction(SIGUSR1, &action, NULL);
+	handle(SIGUSR1, connect_handler, SA_ONSTACK);
 	server_listen_after(&the_server, 250);
 	raise(SIGUSR1);
 	EXPECT_IS(handler_result, 0);

@@ -4,6 +4,8 @@
 
 #include <setjmp.h>
 
+#include "alarm.h"
+
 static struct pool pool_of_listening(unsigned int count, const char *balance)
 {
 	struct pool pool = { .balance = balance, .count = count };
@@ -288,18 +290,13 @@ static void jumps(void)
 	EXPECT_COUNT(succeeded, 1);
 }
 
-static void interrupted(int signal)
-{
-}
-
 /* The attempt that it leaves is at an endpoint, and so is the rest of it. */
 static void interrupts(void)
 {
 	struct pool pool = pool_of_dead(2, "first", NULL);
-	struct sigaction action = { .sa_handler = interrupted };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	sigaction(SIGALRM, &action, NULL);
+	handle(SIGALRM, handler_count, 0);
 	server_listen_after(&pool.servers[1], 1400);
 	alarm(1);
 	EXPECT_IS(destination_connect(fd), -1);

@@ -4,6 +4,7 @@
  * its own (routes.sh), where it may change them: 10.99.0.0/16 has no meaning
  * until a case gives it one.
  */
+#include "alarm.h"
 #include "net.h"
 #include "peek.h"
 
@@ -125,10 +126,6 @@ static void becomes_permanent(void)
 	EXPECT_COUNT(retries_denied_limit, 0);
 }
 
-static void noop(int signal)
-{
-}
-
 /*
  * A signal ends the hold, and the attempt that is made then fails at once: the
  * program must not be led to believe that it is connecting, or connected.
@@ -136,14 +133,13 @@ static void noop(int signal)
 static void interrupted(void)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(80) };
-	struct sigaction action = { .sa_handler = noop };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	struct pollfd wait = { .fd = fd, .events = POLLOUT };
 	int64_t began = now_ms();
 
 	shell("ip route flush root 10.99.0.0/16");
 	inet_pton(AF_INET, "10.99.1.1", &address.sin_addr);
-	sigaction(SIGALRM, &action, NULL);
+	handle(SIGALRM, handler_count, 0);
 	alarm(1);
 	EXPECT_IS(connect(fd, (struct sockaddr *)&address, sizeof(address)), -1);
 	EXPECT_WITHIN(now_ms() - began, 990, 2500);

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 
+#include "alarm.h"
 #include "script.h"
 
 /* ---- TCP's own ------------------------------------------------------------------------- */
@@ -209,37 +210,17 @@ static void bytes_in_time(void)
 	expect_timeout(fd);
 }
 
-static volatile sig_atomic_t signals_seen;
-
-static void signal_count(int number)
-{
-	(void)number;
-	signals_seen++;
-}
-
-static void signal_after(int ms, int flags)
-{
-	struct sigaction action = { .sa_handler = signal_count, .sa_flags = flags };
-	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
-	struct itimerspec timer = { .it_value = { 0, ms * 1000000 } };
-	timer_t id;
-
-	REQUIRE(sigaction(SIGALRM, &action, NULL) == 0);
-	REQUIRE(timer_create(CLOCK_MONOTONIC, &event, &id) == 0);
-	REQUIRE(timer_settime(id, 0, &timer, NULL) == 0);
-}
-
 static void interrupted(void)
 {
 	int fd = script_connect(server_script("d"));
 	int64_t began = now_ms();
 	char byte;
 
-	signal_after(200, 0);
+	alarm_after(200, handler_count, 0);
 	EXPECT_IS(recv(fd, &byte, 1, 0), -1);
 	EXPECT_ERRNO(EINTR);
 	EXPECT_WITHIN(now_ms() - began, 180, 450);
-	EXPECT_IS(signals_seen, 1);
+	EXPECT_IS(handled, 1);
 }
 
 /* A signal that the program does not see makes the silence no longer. */
@@ -248,10 +229,10 @@ static void restarted(void)
 	int fd = script_connect(server_script("d"));
 	int64_t began = now_ms();
 
-	signal_after(200, SA_RESTART);
+	alarm_after(200, handler_count, SA_RESTART);
 	expect_timeout(fd);
 	EXPECT_WITHIN(now_ms() - began, IDLE - 20, IDLE + 1500);
-	EXPECT_IS(signals_seen, 1);
+	EXPECT_IS(handled, 1);
 }
 
 /* ---- waits --------------------------------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Leaving a wait for a pending connect by a cancellation or a jump, or closing it under the waiter. */
 #include <setjmp.h>
-#include <sys/time.h>
 
+#include "tests/shim/alarm.h"
 #include "waiter.h"
 
 /* ---- cancelled and jumped out ---------------------------------------------------------------------- */
@@ -67,13 +67,6 @@ static void jump(int signal)
 	siglongjmp(away, 1);
 }
 
-static void timer_set(int64_t microseconds)
-{
-	struct itimerval timer = { .it_value = { 0, microseconds } };
-
-	REQUIRE(setitimer(ITIMER_REAL, &timer, NULL) == 0);
-}
-
 /* Out of the wait at ever other moments; then to its end. */
 static void jumped_out(int (*wait)(int set, int fd))
 {
@@ -87,10 +80,10 @@ static void jumped_out(int (*wait)(int set, int fd))
 	if (sigsetjmp(away, 1))
 		jumps++;
 	if (jumps < 60) {
-		timer_set(500 + jumps % 11 * 900);
+		timer_set_us(500 + jumps % 11 * 900, 0);
 		EXPECT_IS(wait(set, fd), POLLOUT);
 	}
-	timer_set(0);
+	timer_set_us(0, 0);
 	EXPECT(jumps >= 50);
 	EXPECT_IS(wait(set, fd), POLLOUT);
 	expect_works(fd);
@@ -140,7 +133,7 @@ static void jumped_out_and_closed(void)
 
 	signal(SIGALRM, jump);
 	if (sigsetjmp(away, 1) == 0) {
-		timer_set(250000);
+		timer_set_us(250000, 0);
 		poll_out(fd, LIMIT_MS);
 		REQUIRE(!"the jump came");
 	}

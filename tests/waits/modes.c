@@ -3,9 +3,9 @@
  * O_NONBLOCK is set in all ways, connect() begins, and it is cleared again while the
  * connect is held: the next operation waits, and tells the outcome.
  */
-#include <sys/time.h>
 #include <sys/uio.h>
 
+#include "tests/shim/alarm.h"
 #include "waits.h"
 
 /* ---- setting and clearing ----------------------------------------------------------------- */
@@ -364,22 +364,6 @@ static void own_timeouts(void)
 	EXPECT_IS(send_timeout_ms(fd), 200);
 }
 
-static volatile sig_atomic_t handled;
-
-static void handler(int signal)
-{
-	handled++;
-}
-
-static void alarm_after(int64_t ms, int flags)
-{
-	struct itimerval timer = { .it_value = { ms / 1000, ms % 1000 * 1000 } };
-	struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
-
-	REQUIRE(sigaction(SIGALRM, &action, NULL) == 0);
-	REQUIRE(setitimer(ITIMER_REAL, &timer, NULL) == 0);
-}
-
 static void interrupted(void)
 {
 	struct server server = server_late(LATE_MS);
@@ -387,11 +371,11 @@ static void interrupted(void)
 	int64_t began = now_ms();
 	char byte;
 
-	alarm_after(150, 0);
+	alarm_after(150, handler_count, 0);
 	EXPECT_IS(recv(fd, &byte, 1, 0), -1);
 	EXPECT_ERRNO(EINTR);
 	EXPECT_WITHIN(now_ms() - began, 140, 450);
-	alarm_after(50, 0);
+	alarm_after(50, handler_count, 0);
 	EXPECT_IS(server_connect(&server, fd), -1);
 	EXPECT_ERRNO(EINTR);
 	EXPECT_IS(handled, 2);
@@ -406,7 +390,7 @@ static void interrupted_and_restarted(void)
 	int fd = blocking_again(&server);
 	char byte;
 
-	alarm_after(150, SA_RESTART);
+	alarm_after(150, handler_count, SA_RESTART);
 	EXPECT_IS(recv(fd, &byte, 1, 0), 1);
 	EXPECT_IS(handled, 1);
 	expect_works(fd);

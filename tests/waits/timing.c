@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Timeouts, signals and masks of every wait call while a socket is held. */
 #include <limits.h>
-#include <sys/time.h>
 
 #include "kinds.h"
+#include "tests/shim/alarm.h"
 
 /* ---- timeouts --------------------------------------------------------------------------- */
 
@@ -124,33 +124,15 @@ static void strange_timeouts(void)
 
 /* ---- signals ------------------------------------------------------------------------------- */
 
-static volatile sig_atomic_t handled;
 static volatile sig_atomic_t inside;
 static volatile sig_atomic_t handled_outside;
 static volatile int64_t handled_at;
 
 static void handler(int signal)
 {
-	handled++;
+	handler_count(signal);
 	handled_outside += !inside;
 	handled_at = now_ms();
-}
-
-static void handle(int signal, int flags)
-{
-	struct sigaction action = { .sa_handler = handler, .sa_flags = flags };
-
-	REQUIRE(sigaction(signal, &action, NULL) == 0);
-}
-
-static void timer_after(int64_t ms, int64_t interval_ms)
-{
-	struct itimerval timer = {
-		.it_value = { ms / 1000, ms % 1000 * 1000 },
-		.it_interval = { interval_ms / 1000, interval_ms % 1000 * 1000 },
-	};
-
-	REQUIRE(setitimer(ITIMER_REAL, &timer, NULL) == 0);
 }
 
 static sigset_t alarm_mask(bool blocked)
@@ -169,13 +151,13 @@ static void interrupted(int flags)
 	struct server server = server_never();
 	struct subject s = subject_begin(&server, 0);
 
-	handle(SIGALRM, flags);
+	handle(SIGALRM, handler, flags);
 	for (unsigned int i = 0; i < KINDS; i++) {
 		int before = check_failures;
 		int64_t began = now_ms();
 
 		handled = 0;
-		timer_after(130, 0);
+		timer_set(130, 0);
 		EXPECT_IS(kinds[i].wait(&s, i % 2 ? -1 : ms_ns(3000), NULL), -1);
 		EXPECT_ERRNO(EINTR);
 		EXPECT_WITHIN(now_ms() - began, 125, 700);
@@ -203,7 +185,7 @@ static void ignored(void)
 	struct subject s = subject_begin(&server, 0);
 
 	signal(SIGALRM, SIG_IGN);
-	timer_after(10, 10);
+	timer_set(10, 10);
 	for (unsigned int i = 0; i < KINDS; i++) {
 		int before = check_failures;
 		int64_t began = now_ms();
@@ -221,11 +203,11 @@ static void interrupted_always(void)
 	struct subject s = subject_begin(&server, 0);
 	int result = -1;
 
-	handle(SIGALRM, SA_RESTART);
-	timer_after(3, 3);
+	handle(SIGALRM, handler, SA_RESTART);
+	timer_set(3, 3);
 	for (int64_t end = now_ms() + LIMIT_MS; now_ms() < end && result < 0;)
 		result = poll_out(s.fd, 1000);
-	timer_after(0, 0);
+	timer_set(0, 0);
 	EXPECT_IS(result, POLLOUT);
 	expect_works(s.fd);
 	expect_one_recovered();
@@ -272,7 +254,7 @@ static void deliverable_inside(void)
 	struct subject s = subject_begin(&server, 0);
 	sigset_t blocked = alarm_mask(true), open = alarm_mask(false), now;
 
-	handle(SIGALRM, SA_RESTART);
+	handle(SIGALRM, handler, SA_RESTART);
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
 	for (unsigned int i = 0; i < KINDS; i++) {
 		int before = check_failures;
@@ -282,7 +264,7 @@ static void deliverable_inside(void)
 			continue;
 		/* It comes while we are there. */
 		handled = handled_outside = 0;
-		timer_after(130, 0);
+		timer_set(130, 0);
 		inside = 1;
 		EXPECT_IS(kinds[i].wait(&s, ms_ns(3000), &open), -1);
 		EXPECT_ERRNO(EINTR);
@@ -313,7 +295,7 @@ static void blocked_inside(void)
 	struct subject s = subject_begin(&server, 0);
 	sigset_t blocked = alarm_mask(true), now;
 
-	handle(SIGALRM, 0);
+	handle(SIGALRM, handler, 0);
 	inside = 1;
 	for (unsigned int i = 0; i < KINDS; i++) {
 		int before = check_failures;
@@ -322,7 +304,7 @@ static void blocked_inside(void)
 		if (!kinds[i].masks)
 			continue;
 		handled = 0;
-		timer_after(50, 0);
+		timer_set(50, 0);
 		EXPECT_IS(kinds[i].wait(&s, ms_ns(260), &blocked), 0);
 		EXPECT(now_ms() - began >= 260);
 		EXPECT_IS(handled, 1);
@@ -341,15 +323,15 @@ static void deliverable_always(void)
 	sigset_t blocked = alarm_mask(true), open = alarm_mask(false);
 	int result = -1;
 
-	handle(SIGALRM, 0);
+	handle(SIGALRM, handler, 0);
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
-	timer_after(5, 5);
+	timer_set(5, 5);
 	for (int64_t end = now_ms() + LIMIT_MS; now_ms() < end && result <= 0;) {
 		inside = 1;
 		result = kind_epoll_pwait(&s, ms_ns(7), &open);
 		inside = 0;
 	}
-	timer_after(0, 0);
+	timer_set(0, 0);
 	EXPECT_IS(result, POLLOUT);
 	EXPECT(handled > 10);
 	EXPECT_IS(handled_outside, 0);
