@@ -8,8 +8,8 @@
 #include "operation.h"
 #include "patience.h"
 #include "pending.h"
+#include "select_limit.h"
 #include "shim/libc.h"
-#include "shim/sys.h"
 #include "tcp.h"
 #include "wait.h"
 
@@ -182,15 +182,18 @@ static __attribute__((noinline, cold)) int select_serve(const struct selection *
 	return result;
 }
 
-/* False: the call is to be made as it is, for the kernel to refuse it or because it is too large. */
+/* False: the call is to be made as it is, for the kernel to refuse it or for want of memory. */
 static bool selection_begin(struct selection *selection, uint64_t few[2 * SETS * FEW_WORDS],
 			    const struct timespec *timeout)
 {
 	uint64_t *room = few;
 
-	if (selection->count < 0 || selection->count > FD_CHUNKS * FDS_PER_CHUNK ||
-	    !timeout_is_valid(timeout))
+	if (selection->count < 0 || !timeout_is_valid(timeout))
 		return false;
+	selection->count = select_limit(selection->count);
+	if (selection->count < 0)
+		return false;
+	selection->words = words_of(selection->count);
 	if (selection->words > FEW_WORDS)
 		room = scratch_get(2 * SETS * selection->words * sizeof(*room));
 	if (room)
@@ -204,7 +207,6 @@ static __attribute__((noinline)) int select_any(int count, fd_set *read, fd_set 
 	struct selection selection = {
 		.given = { (uint64_t *)read, (uint64_t *)write, (uint64_t *)except },
 		.count = count,
-		.words = words_of(count),
 	};
 	uint64_t few[2 * SETS * FEW_WORDS];
 	bool pending = pending_any();
@@ -222,7 +224,7 @@ static __attribute__((noinline)) int select_any(int count, fd_set *read, fd_set 
 		return LIBC(select)(count, read, write, except, timeout);
 	if (!pending || !pending_any_due()) {
 		began = pending ? clock_ns() : wait_began(timeout != NULL);
-		result = LIBC(select)(count, (fd_set *)selection.sets[READ],
+		result = LIBC(select)(selection.count, (fd_set *)selection.sets[READ],
 				      (fd_set *)selection.sets[WRITE],
 				      (fd_set *)selection.sets[EXCEPT], timeout);
 		if (result <= 0 || !pending_any())
@@ -245,7 +247,6 @@ static __attribute__((noinline)) int pselect_any(int count, fd_set *read, fd_set
 	struct selection selection = {
 		.given = { (uint64_t *)read, (uint64_t *)write, (uint64_t *)except },
 		.count = count,
-		.words = words_of(count),
 	};
 	uint64_t few[2 * SETS * FEW_WORDS];
 	bool pending = pending_any();
