@@ -189,6 +189,9 @@ static __attribute__((noinline, cold)) int connect_recover(struct call *call, in
 	 * error the program has read already. */
 	if (connection->nonblocking && error != ECONNABORTED && pending_begin(call))
 		return connect_refused(call, error);
+	/* Its mode was changed where we do not see it. */
+	if (!connection->nonblocking && connection->attention & ATTENTION_PENDING)
+		pending_drop(connection);
 	if (!connection->nonblocking && error != ECONNABORTED)
 		call->cookie = socket_cookie(call->fd);
 	if (!call->cookie) {
@@ -361,6 +364,19 @@ static bool connect_asks(const struct call *call, struct connection *before, int
 	return *error == ECONNRESET || *error == EPIPE || *error == ECONNABORTED;
 }
 
+/*
+ * The same of one that failed and was shut down: a connect() that begins nothing leaves the
+ * failure to be told.
+ */
+static bool connect_begins_nothing(const struct call *call, struct connection *before, int *error)
+{
+	*error = LIBC(connect)(call->fd, call->peer, call->length) < 0 ? errno : 0;
+	if (*error == EINVAL)
+		return true;
+	pending_error_take(before);
+	return false;
+}
+
 static int connect_managed(struct call *call, struct connection *before)
 {
 	const struct sockaddr *own = call->peer;
@@ -369,14 +385,21 @@ static int connect_managed(struct call *call, struct connection *before)
 	uint64_t bound = DURATION_OFF;
 	bool connected = before && before->is_stream && !call->send && !operation_ticket(before) &&
 			 (before->slot->state == SLOT_CONNECTED || before->loss);
+	bool anew = before && before->attention & ATTENTION_ANEW;
 	struct target target;
 	int error = 0;
 
 	/* The address that the program gave is not to be tried where it stands for a pool. */
 	if (connected && engine.policy->pool_count && socket_is_fresh(call->fd))
 		connected = false;
-	if (connected && connect_asks(call, before, &error))
+	if (anew && engine.policy->pool_count) {
+		pending_error_take(before);
+		anew = false;
+	}
+	if (anew ? connect_begins_nothing(call, before, &error)
+		 : connected && connect_asks(call, before, &error))
 		return call_end(call, error);
+	connected = connected || anew;
 	if (!target_choose(&target, call, connected ? NULL : &endpoint)) {
 		if (!connected)
 			fd_dissolved(call->fd);
@@ -436,9 +459,8 @@ int engine_connect(int fd, const struct sockaddr *peer, socklen_t length)
 		return connect_dissolve(fd, peer, length);
 	if (!target_is_ours(peer, length) || !engine_ready())
 		return LIBC(connect)(fd, peer, length);
-	if (before && before->attention & ATTENTION_ANEW)
-		pending_error_take(before);
-	if (before && before->attention & ATTENTION_CONNECT && connection_owned(before))
+	if (before && before->attention & ATTENTION_CONNECT &&
+	    !(before->attention & ATTENTION_ANEW) && connection_owned(before))
 		return connect_again(before, fd, peer, length);
 	return connect_managed(&call, before);
 }

@@ -301,6 +301,9 @@ struct connection *connection_open(int fd, uint32_t record, int rule, int32_t ow
 	if (!connection)
 		return NULL;
 	slot = connection->slot;
+	/* By a thread that was connecting the socket when another closed it. */
+	if (__builtin_expect(LOAD(connection->attention) & ATTENTION_CONNECT, 0))
+		pending_close(connection, -1);
 	STORE(connection->owner, owner);
 	STORE(connection->rule, rule);
 	STORE(connection->generation, LOAD(slot->generation));
@@ -329,13 +332,12 @@ void fd_opened(int fd, unsigned int kind)
 {
 	struct fd_chunk *chunk = kind ? fd_chunk_make(fd) : fd_chunk(fd);
 
-	if (!chunk)
+	if (!chunk || engine_memory(NULL) == MEMORY_BORROWED)
 		return;
 	if (connection_of(fd))
 		fd_forget(fd);
 	registrations_forget(fd);
-	atomic_store_explicit(&chunk->kinds[(unsigned int)fd % FDS_PER_CHUNK], (uint8_t)kind,
-			      memory_order_relaxed);
+	fd_kind_set(fd, kind);
 }
 
 void fd_dissolved(int fd)
@@ -366,6 +368,9 @@ void fd_closing(int fd)
 	if (connection)
 		fd_forget(fd);
 	registrations_forget(fd);
+	/* The next file of this number need not be one that we see made. */
+	if (fd_kind(fd) && engine_memory(NULL) != MEMORY_BORROWED)
+		fd_kind_set(fd, 0);
 }
 
 void fd_range_closing(unsigned int first, unsigned int last)
@@ -398,6 +403,15 @@ void connections_share(void)
 		connection->is_shared = 1;
 }
 
+void fd_replacing(int fd, int target)
+{
+	int saved_errno = errno;
+
+	if (fd != target && connection_of(target) && sys_fcntl(fd, F_GETFD, 0) >= 0)
+		fd_closing(target);
+	errno = saved_errno;
+}
+
 void fd_duplicated(int fd, int target)
 {
 	struct connection *connection = connection_of(fd);
@@ -407,7 +421,7 @@ void fd_duplicated(int fd, int target)
 	if (fd == target || memory == MEMORY_BORROWED)
 		return;
 	if (fd_kind(fd) & FD_STREAM)
-		fd_kind_set(fd, fd_kind(fd) | FD_SHARED);
+		fd_kind_add(fd, FD_SHARED);
 	fd_opened(target, fd_kind(fd));
 	if (fd_kind(fd) & FD_SET_OF_FDS)
 		watch_duplicated(fd, target);

@@ -61,7 +61,8 @@ enum fd_kind {
 	FD_SHARED = 1u << 4,     /* another number may stand for the same socket */
 	FD_TRIED_MAPPED = 1u
 			  << 5, /* v4-mapped, for a pool: it never connects to native IPv6 again */
-	FD_UNWATCHED = 1u << 6  /* its registrations may have changed since they were recorded */
+	FD_UNWATCHED = 1u << 6, /* its registrations may have changed since they were recorded */
+	FD_MOVED = 1u << 7      /* it has registrations that the program made by another number */
 };
 
 /* Two counters side by side, of a slot or of a record. */
@@ -237,7 +238,9 @@ void fd_range_closing(unsigned int first, unsigned int last);
 void connections_share(void);
 /* The same of one, which is being sent to somebody. */
 void fd_shared(int fd);
-/* target has become another name of fd. */
+/* target is about to become another name of fd: what it stands for is closed by that. */
+void fd_replacing(int fd, int target);
+/* It has. */
 void fd_duplicated(int fd, int target);
 
 #endif

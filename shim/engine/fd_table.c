@@ -58,10 +58,25 @@ bool fd_replace(int fd, struct connection *from, struct connection *to)
 				&chunk->connections[(unsigned int)fd % FDS_PER_CHUNK], &from, to);
 }
 
+static _Atomic uint8_t *kind_at(int fd)
+{
+	return &fd_chunk(fd)->kinds[(unsigned int)fd % FDS_PER_CHUNK];
+}
+
 void fd_kind_set(int fd, unsigned int kind)
 {
-	atomic_store_explicit(&fd_chunk(fd)->kinds[(unsigned int)fd % FDS_PER_CHUNK], (uint8_t)kind,
-			      memory_order_relaxed);
+	if (fd_kind(fd) != kind)
+		STORE(*kind_at(fd), (uint8_t)kind);
+}
+
+void fd_kind_add(int fd, unsigned int bits)
+{
+	atomic_fetch_or_explicit(kind_at(fd), (uint8_t)bits, memory_order_relaxed);
+}
+
+unsigned int fd_kind_remove(int fd, unsigned int bits)
+{
+	return atomic_fetch_and_explicit(kind_at(fd), (uint8_t)~bits, memory_order_relaxed);
 }
 
 int fd_duplicate_next(int fd, uint64_t cookie, int other)
@@ -87,7 +102,7 @@ bool fd_is_shared(int fd)
 
 void fd_unwatched(int fd)
 {
-	fd_kind_set(fd, fd_kind(fd) | FD_UNWATCHED);
+	fd_kind_add(fd, FD_UNWATCHED);
 }
 
 bool fd_watch(int fd)
@@ -101,27 +116,29 @@ bool fd_watch(int fd)
 	if (!schedule_make())
 		return false;
 	schedule_lock(&signals);
-	fd_kind_set(fd, kind & ~(unsigned int)FD_UNWATCHED);
-	learned = watch_learn_socket(fd);
+	learned = !(fd_kind_remove(fd, FD_UNWATCHED) & FD_UNWATCHED) || watch_learn_socket(fd);
 	if (!learned)
-		fd_kind_set(fd, kind);
+		fd_kind_add(fd, FD_UNWATCHED);
 	schedule_unlock(&signals);
 	return learned;
 }
 
+static void kind_change(int fd, unsigned int bit, bool on)
+{
+	if (on)
+		fd_kind_add(fd, bit);
+	else
+		fd_kind_remove(fd, bit);
+}
+
 void fd_mode(int fd, bool nonblocking)
 {
-	unsigned int kind = fd_kind(fd);
-
-	if (kind)
-		fd_kind_set(fd, (kind & ~(unsigned int)FD_NONBLOCKING) |
-					(nonblocking ? FD_NONBLOCKING : 0));
+	if (fd_kind(fd) && engine_memory(NULL) != MEMORY_BORROWED)
+		kind_change(fd, FD_NONBLOCKING, nonblocking);
 }
 
 void fd_tried_mapped(int fd, bool tried)
 {
-	unsigned int kind = fd_kind(fd) & ~(unsigned int)FD_TRIED_MAPPED;
-
 	if (fd_chunk(fd))
-		fd_kind_set(fd, kind | (tried ? FD_TRIED_MAPPED : 0));
+		kind_change(fd, FD_TRIED_MAPPED, tried);
 }

@@ -18,8 +18,10 @@ struct connection *fd_exchange(int fd, struct connection *connection);
 /* False if fd has come to stand for something else meanwhile. */
 bool fd_replace(int fd, struct connection *from, struct connection *to);
 
-/* Of an fd that has an entry. */
+/* Of an fd that has an entry. Removing says what was there. */
 void fd_kind_set(int fd, unsigned int kind);
+void fd_kind_add(int fd, unsigned int bits);
+unsigned int fd_kind_remove(int fd, unsigned int bits);
 
 /* The next higher number that stands for the socket of fd, which has this cookie; -1: none. */
 int fd_duplicate_next(int fd, uint64_t cookie, int other);

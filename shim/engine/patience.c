@@ -99,6 +99,12 @@ void wait_mask_end(const struct wait_mask *mask)
 	sys_signals_restore(&mask->before);
 }
 
+bool wait_is_refused(void)
+{
+	return errno != EINTR && errno != EBADF && errno != EFAULT && errno != EINVAL &&
+	       errno != ENOMEM;
+}
+
 bool timeout_is_valid(const struct timespec *timeout)
 {
 	return !timeout ||
@@ -129,7 +135,8 @@ void *scratch_get(size_t size)
 
 bool set_is_ready(int set)
 {
-	struct pollfd look = { .fd = set, .events = POLLIN };
+	/* A set never says more than POLLIN; what its number has come to stand for unseen may. */
+	struct pollfd look = { .fd = set, .events = POLLIN | POLLPRI | POLLOUT | POLLRDHUP };
 	const struct timespec at_once = { 0, 0 };
 	int saved_errno = errno;
 	bool ready;

@@ -53,6 +53,9 @@ struct wait_mask {
 void wait_mask_begin(struct wait_mask *mask, const sigset_t *inside);
 void wait_mask_end(const struct wait_mask *mask);
 
+/* Whether a real call failed, by errno, because it may not be made, and not for what it was given. */
+bool wait_is_refused(void);
+
 /* False for a time that the kernel refuses. */
 bool timeout_is_valid(const struct timespec *timeout);
 

@@ -18,8 +18,10 @@ static void look(struct pending *pending, int fd, int error)
 {
 	struct call *call = &pending->call;
 
-	if (call->ticket != operation_ticket(call->connection))
+	if (call->ticket != operation_ticket(call->connection)) {
+		state_over(pending);
 		return;
+	}
 	/* fd may be what another thread believed before the connection was another socket's. */
 	if (connection_of(call->fd) != call->connection && connection_of(fd) == call->connection)
 		call->fd = fd;
@@ -77,8 +79,10 @@ void pending_bound(struct connection *connection)
 
 	schedule_lock(&signals);
 	if (pending_outlook(connection) == OUTLOOK_UNDER_WAY && claim_take(pending)) {
-		connection->cookie = pending->call.cookie = socket_cookie(pending->call.fd);
-		serve_under_way(pending);
+		if (pending->call.ticket == operation_ticket(connection)) {
+			connection->cookie = pending->call.cookie = socket_cookie(pending->call.fd);
+			serve_under_way(pending);
+		}
 		claim_give(pending);
 	}
 	schedule_unlock(&signals);
@@ -99,6 +103,32 @@ void pending_commit(struct call *call)
 	schedule_unlock(&signals);
 }
 
+void pending_drop(struct connection *connection)
+{
+	struct pending *pending = connection->pending;
+	uint64_t signals;
+
+	schedule_lock(&signals);
+	if (claim_take(pending)) {
+		state_over(pending);
+		claim_give(pending);
+	}
+	schedule_unlock(&signals);
+}
+
+/* Another thread saw it fail, and held it, just before it was taken out of use. */
+static void held_late(struct pending *pending)
+{
+	uint64_t signals;
+
+	schedule_lock(&signals);
+	if (claim_change(pending, CLAIM_UNUSED, CLAIM_BUSY)) {
+		state_over(pending);
+		claim_give(pending);
+	}
+	schedule_unlock(&signals);
+}
+
 void pending_connected(struct connection *connection, int fd)
 {
 	struct pending *pending = connection->pending;
@@ -113,6 +143,8 @@ void pending_connected(struct connection *connection, int fd)
 	/* Out of use before anything else, for a jump out of a handler can come at any point: then
 	 * the next call that sees success gets here again. */
 	if (claim_change(pending, CLAIM_READY, CLAIM_UNUSED)) {
+		if (connection->attention & ATTENTION_SCHEDULED)
+			held_late(pending);
 		connection_made(connection, fd, connection->generation);
 		name_connected(connection);
 	} else if (atomic_load(&pending->claim) == CLAIM_BUSY)
@@ -186,6 +218,8 @@ void pending_close(struct connection *connection, int fd)
 		else
 			state_abandoned(pending);
 		claim_give(pending);
+	} else {
+		schedule_remove(pending);
 	}
 	/* A jump can have left an entry behind that nobody uses. */
 	attention_change(connection, 0,
@@ -220,6 +254,8 @@ void pending_renumber(struct connection *connection, int fd)
 		return;
 	schedule_lock(&signals);
 	other = connection_fd_next(connection, -1);
+	if (other == fd)
+		other = connection_fd_next(connection, fd);
 	if (other >= 0)
 		watch_move(fd, other);
 	/* The number of one that is just being filled in is put right by look(). */

@@ -46,9 +46,10 @@ struct pending {
 	uint32_t place;           /* in the schedule */
 	struct pending *next, *previous; /* who follows the same leader */
 	int64_t held_at_ns;
-	int64_t puzzled_ns; /* since when it has failed without saying why; 0: no */
-	int64_t bound_ns;   /* when the attempt under way is cut; 0: never */
-	int32_t error;      /* of the last attempt */
+	int64_t puzzled_ns;    /* since when it has failed without saying why; 0: no */
+	int64_t bound_ns;      /* when the attempt under way is cut; 0: never */
+	int32_t error;         /* of the last attempt */
+	_Atomic uint32_t turn; /* the lock's word when what its sets see changed last */
 	uint8_t phase;
 	bool moved;             /* the attempt under way is at another address of the name */
 	bool is_lure;           /* lure_set() */
@@ -90,6 +91,9 @@ bool pending_is_current(struct connection *connection, int fd);
  */
 void pending_connected(struct connection *connection, int fd);
 
+/* It is a blocking one after all: its own call waits for it. */
+void pending_drop(struct connection *connection);
+
 /*
  * The program has shut a failed one down, or, is_left, left it with AF_UNSPEC: its errno
  * is still to be told, but not by connect(), which begins anew.
@@ -120,7 +124,7 @@ int64_t pending_run(void);
  */
 int pending_wait(struct connection *connection, int64_t until_ns);
 
-/* fd is closed, and is the connection's last: what is known of the outcome is recorded. */
+/* fd is closed, and is the connection's last: what is known of the outcome is recorded. -1: unknown. */
 void pending_close(struct connection *connection, int fd);
 /* shutdown() or AF_UNSPEC of one that is held: as one under way, it is left and says ECONNRESET once. */
 void pending_shut(struct connection *connection);
@@ -148,9 +152,10 @@ int pending_foreign_error(struct connection *connection, int fd);
 /*
  * An event of a set says that one of its sockets has failed or hung up. It is found,
  * served if it is ours, and taken out if it is held. False if the program is not to
- * see the event; else it says what a failed connect does.
+ * see the event; else it says what a failed connect does. turn: schedule_lock_word()
+ * before the call that the set gave it to.
  */
-bool pending_event(int set, struct epoll_event *event);
+bool pending_event(int set, struct epoll_event *event, uint32_t turn);
 
 /* epoll_ctl() on a socket while others are held, or it is itself. errno as epoll_ctl(). */
 int pending_control(struct connection *connection, int set, int operation, int fd,

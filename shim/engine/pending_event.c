@@ -32,25 +32,55 @@ static bool is_under_way(const struct connection *connection)
 	       connection_is_pending(connection);
 }
 
+/* An event as the set gave it, to a call that began when the lock's word was `turn`. */
+struct told {
+	int set;
+	uint32_t events;
+	uint32_t turn;
+};
+
+/*
+ * What a failed connect says of what its registration asks for, or one that we have left:
+ * another's event, with the same data, need not be the same.
+ */
+static bool event_fits(const struct told *told, int fd)
+{
+	uint32_t asked = watch_events(told->set, fd) & FAILED_EVENTS;
+	uint32_t said = told->events & FAILED_EVENTS;
+
+	return said == asked || said == (asked & (EPOLLOUT | EPOLLWRNORM));
+}
+
+/* Whether what a set sees of it has changed since the call began: if not, no event is stale. */
+static bool is_later(const struct connection *connection, const struct told *told)
+{
+	return (int32_t)(connection->pending->turn - told->turn) >= 0;
+}
+
 /* Whether an error event can be this one's. It is served, if it has failed. */
-static bool is_to_blame(int fd)
+static bool is_to_blame(int fd, const void *of)
 {
 	struct connection *connection = connection_of(fd);
+	const struct told *told = of;
 
 	if (!connection || !connection_is_pending(connection) ||
 	    (is_under_way(connection) && tcp_is_connected(fd)))
 		return false;
+	if (watch_is_out(told->set, fd) && !is_later(connection, told))
+		return false;
 	/* Closed, though nobody has said why yet: another thread is about to. */
-	return state_look(connection, fd, 0) != OUTLOOK_UNDER_WAY || !tcp_is_connecting(fd);
+	return (state_look(connection, fd, 0) != OUTLOOK_UNDER_WAY || !tcp_is_connecting(fd)) &&
+	       event_fits(told, fd);
 }
 
 /* It failed once, and was begun anew after the event was there. */
-static bool is_retried(int fd)
+static bool is_retried(int fd, const void *of)
 {
 	const struct connection *connection = connection_of(fd);
 
 	return connection && connection_is_pending(connection) &&
-	       connection->attention & ATTENTION_SCHEDULED;
+	       connection->attention & ATTENTION_SCHEDULED && is_later(connection, of) &&
+	       event_fits(of, fd);
 }
 
 /* Whether one of a few is under way and registered in no set that is known. */
@@ -67,20 +97,21 @@ static bool any_is_unwatched(void)
 }
 
 /* -1: none of ours. */
-static int event_find(int set, uint64_t data)
+static int event_find(const struct told *told, uint64_t data)
 {
-	int fd = watch_find(set, data, true, is_to_blame);
+	int fd = watch_find(told->set, data, true, is_to_blame, told);
 
 	if (fd < 0 && any_is_unwatched()) {
-		watch_learn(set, data);
-		fd = watch_find(set, data, true, is_to_blame);
+		watch_learn(told->set, data);
+		fd = watch_find(told->set, data, true, is_to_blame, told);
 	}
-	return fd < 0 ? watch_find(set, data, true, is_retried) : fd;
+	return fd < 0 ? watch_find(told->set, data, true, is_retried, told) : fd;
 }
 
-static bool event_correct(int set, struct epoll_event *event)
+static bool event_correct(int set, struct epoll_event *event, uint32_t turn)
 {
-	int fd = event_find(set, event->data.u64);
+	const struct told told = { set, event->events, turn };
+	int fd = event_find(&told, event->data.u64);
 	struct connection *connection = fd < 0 ? NULL : connection_of(fd);
 
 	if (!connection)
@@ -100,7 +131,7 @@ static bool event_correct(int set, struct epoll_event *event)
 	return false;
 }
 
-bool pending_event(int set, struct epoll_event *event)
+bool pending_event(int set, struct epoll_event *event, uint32_t turn)
 {
 	int saved_errno = errno;
 	uint64_t signals;
@@ -109,7 +140,7 @@ bool pending_event(int set, struct epoll_event *event)
 	if (!pending_any() || engine_memory(NULL) != MEMORY_OWN)
 		return true;
 	schedule_lock(&signals);
-	is_seen = event_correct(set, event);
+	is_seen = event_correct(set, event, turn);
 	serve_unlock(&signals);
 	errno = saved_errno;
 	return is_seen;

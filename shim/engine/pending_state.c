@@ -72,6 +72,7 @@ static bool claim_fill(struct pending *pending)
 	return true;
 }
 
+/* But for what belongs to the lock: its place in the schedule, and whom it follows. */
 static void pending_fill(struct pending *pending, struct sockaddr *peer, size_t room,
 			 const struct call *call)
 {
@@ -84,8 +85,6 @@ static void pending_fill(struct pending *pending, struct sockaddr *peer, size_t 
 	pending->call.impatient = true;
 	pending->call.caller_limit_ns = INT64_MAX;
 	pending->call.send = NULL;
-	pending->next = pending->previous = NULL;
-	pending->place = 0;
 	pending->bound_ns = 0;
 	pending->puzzled_ns = 0;
 	pending->error = 0;
@@ -115,6 +114,11 @@ bool pending_begin(struct call *call)
 		return true;
 	if (!claim_fill(pending))
 		return false;
+	/* Another thread has closed the socket, or connects it: the connection may be anybody's. */
+	if (operation_ticket(connection) != call->ticket) {
+		atomic_store_explicit(&pending->claim, CLAIM_UNUSED, memory_order_release);
+		return false;
+	}
 	connection->cookie = 0;
 	connection->name = (uint64_t)call->name.entry << 32 | call->name.version;
 	connection->lookup = call->name.lookup;
@@ -146,6 +150,7 @@ void lure_set(struct pending *pending)
 void lure_clear(struct pending *pending)
 {
 	lure_forget(pending);
+	pending->turn = schedule_lock_word();
 	watch_take_out(connection_behind(pending), pending->call.fd);
 }
 
@@ -181,6 +186,7 @@ void state_show(struct pending *pending, uint32_t set, uint32_t clear)
 	if (connection->attention & ATTENTION_HELD)
 		operation_waited(connection, clock_ns() - pending->held_at_ns);
 	lure_forget(pending);
+	pending->turn = schedule_lock_word();
 	/* In its sets before anything else: nobody may find it in none. Whoever is told of it
 	 * meanwhile waits for the lock. */
 	watch_put_back(connection, fd);
@@ -266,6 +272,12 @@ void state_abandoned(struct pending *pending)
 		operation_waited(connection, clock_ns() - pending->held_at_ns);
 	operation_abandon(connection, pending->call.ticket);
 	attention_change(connection, 0, ATTENTION_PENDING | ATTENTION_HELD | ATTENTION_SCHEDULED);
+}
+
+void state_over(struct pending *pending)
+{
+	pending_detach(pending);
+	state_show(pending, 0, ATTENTION_PENDING | ATTENTION_SCHEDULED);
 }
 
 enum outlook pending_outlook(const struct connection *connection)

@@ -51,6 +51,8 @@ void state_failed(struct pending *pending, const struct operation_failure *failu
 void state_lost(struct pending *pending, int error);
 /* The program took the socket away. */
 void state_abandoned(struct pending *pending);
+/* Its operation has ended, or goes on without it. */
+void state_over(struct pending *pending);
 
 /*
  * What became of the attempt under way, done and told: as pending_look(), which takes

@@ -31,8 +31,9 @@ static bool is_under_way(const struct connection *connection)
 	       (connection->attention & (ATTENTION_PENDING | ATTENTION_HELD)) == ATTENTION_PENDING;
 }
 
-static bool is_set_or_under_way(int fd)
+static bool is_set_or_under_way(int fd, const void *of)
 {
+	(void)of;
 	return fd_kind(fd) & FD_SET_OF_FDS || is_under_way(connection_of(fd));
 }
 
@@ -51,7 +52,7 @@ static bool set_correct(int outer, struct epoll_event *event, int set)
 /* False if the program is not to see it. */
 static bool event_correct(int set, struct epoll_event *event)
 {
-	int fd = watch_find(set, event->data.u64, false, is_set_or_under_way);
+	int fd = watch_find(set, event->data.u64, false, is_set_or_under_way, NULL);
 
 	if (fd >= 0 && fd_kind(fd) & FD_SET_OF_FDS)
 		return set_correct(set, event, fd);
@@ -63,10 +64,11 @@ static bool event_correct(int set, struct epoll_event *event)
 
 #define END_EVENTS (EPOLLERR | EPOLLHUP | EPOLLRDHUP)
 
-static bool is_kept(int fd)
+static bool is_kept(int fd, const void *of)
 {
 	const struct connection *connection = connection_of(fd);
 
+	(void)of;
 	return connection && connection->attention & ATTENTION_KEPT;
 }
 
@@ -74,7 +76,7 @@ static bool is_kept(int fd)
 static bool end_correct(int set, struct epoll_event *event)
 {
 	int fd = event->events & END_EVENTS && schedule_get()->tended
-			 ? watch_find(set, event->data.u64, true, is_kept)
+			 ? watch_find(set, event->data.u64, true, is_kept, NULL)
 			 : -1;
 	struct connection *connection = fd < 0 ? NULL : connection_of(fd);
 
@@ -91,7 +93,8 @@ static bool end_correct(int set, struct epoll_event *event)
 	}
 }
 
-static int events_correct(const struct epoll_call *call, int count)
+/* turn: the lock's word before the real call. */
+static int events_correct(const struct epoll_call *call, int count, uint32_t turn)
 {
 	int kept = 0;
 
@@ -101,7 +104,7 @@ static int events_correct(const struct epoll_call *call, int count)
 		if (!end_correct(call->set, &event))
 			continue;
 
-		if (event.events & (EPOLLERR | EPOLLHUP) ? pending_event(call->set, &event)
+		if (event.events & (EPOLLERR | EPOLLHUP) ? pending_event(call->set, &event, turn)
 							 : event_correct(call->set, &event))
 			call->events[kept++] = event;
 	}
@@ -123,14 +126,16 @@ static int epoll_real(const struct epoll_call *call)
 }
 
 /* No longer than until something is due. */
-static int epoll_bounded(const struct epoll_call *call, int64_t until_ns, const sigset_t *inside)
+static int epoll_bounded(const struct epoll_call *call, int64_t until_ns, struct wait_mask *signals,
+			 uint32_t *turn)
 {
 	struct epoll_call bounded = *call;
 	int64_t next_ns = wait_serve(until_ns);
 	const struct timespec next = wait_span(next_ns);
 	int result;
+	sigset_t inside = signals->inside;
 
-	bounded.mask = inside;
+	bounded.mask = &inside;
 	if (call->kind == EPOLL_PWAIT2) {
 		bounded.timeout = &next;
 	} else {
@@ -138,14 +143,22 @@ static int epoll_bounded(const struct epoll_call *call, int64_t until_ns, const 
 		bounded.timeout_ms = wait_span_ms(next_ns);
 	}
 	waiter_begin(call->set, next_ns);
+	*turn = schedule_lock_word();
 	result = epoll_real(&bounded);
+	/* By a sandbox that knows the older call only. */
+	if (result < 0 && call->kind == EPOLL_WAIT && wait_is_refused()) {
+		bounded.kind = EPOLL_WAIT;
+		wait_mask_end(signals);
+		result = epoll_real(&bounded);
+		wait_mask_begin(signals, &inside);
+	}
 	waiter_end();
 	return result;
 }
 
-/* result: of a real call that was made already; 0: none was. */
+/* result: of a real call that was made already, after the lock's word was turn; 0: none was. */
 static __attribute__((noinline, cold)) int epoll_serve(const struct epoll_call *call,
-						       int64_t until_ns, int result)
+						       int64_t until_ns, int result, uint32_t turn)
 {
 	bool called = result > 0;
 	struct wait_mask signals;
@@ -153,10 +166,10 @@ static __attribute__((noinline, cold)) int epoll_serve(const struct epoll_call *
 	wait_mask_begin(&signals, call->mask);
 	for (;;) {
 		if (result > 0)
-			result = events_correct(call, result);
+			result = events_correct(call, result, turn);
 		if (result || (called && wait_is_over(until_ns)))
 			break;
-		result = epoll_bounded(call, until_ns, &signals.inside);
+		result = epoll_bounded(call, until_ns, &signals, &turn);
 		called = true;
 	}
 	pending_leave();
@@ -182,6 +195,7 @@ static int64_t call_until(const struct epoll_call *call, int64_t began_ns)
 
 static __attribute__((noinline)) int epoll_any(const struct epoll_call *call)
 {
+	uint32_t turn = schedule_lock_word();
 	bool pending;
 	int64_t began = 0;
 	int result = 0;
@@ -198,7 +212,7 @@ static __attribute__((noinline)) int epoll_any(const struct epoll_call *call)
 		if (result <= 0 || !pending_any())
 			return result;
 	}
-	return epoll_serve(call, call_until(call, began), result);
+	return epoll_serve(call, call_until(call, began), result, turn);
 }
 
 static __attribute__((noinline)) int epoll_wait_any(int set, struct epoll_event *events, int room,
@@ -272,7 +286,8 @@ static __attribute__((noinline)) int epoll_ctl_watched(struct connection *connec
 	uint32_t lock;
 	int result;
 
-	if (registrations_move() && (!connection || pending_is_current(connection, fd)))
+	if (fd_kind(fd) & FD_MOVED ||
+	    (registrations_move() && (!connection || pending_is_current(connection, fd))))
 		return pending_control(connection_of(fd), set, operation, fd, event);
 	lock = schedule_lock_word();
 	result = watch_make_call(set, operation, fd, event, false);
@@ -302,7 +317,8 @@ int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
 	struct connection *connection = connection_of(fd);
 	unsigned int kind = fd_kind(fd);
 
-	if (connection ? !connection_is_plain(connection) : kind & (FD_STREAM | FD_SET_OF_FDS))
+	if (connection ? kind & FD_MOVED || !connection_is_plain(connection)
+		       : kind & (FD_STREAM | FD_SET_OF_FDS))
 		return epoll_ctl_watched(connection, set, operation, fd, event);
 	if (connection && !wait_is_alone())
 		return epoll_ctl_beside(set, operation, fd, event);

@@ -26,8 +26,24 @@ static bool is_held(int fd)
 	       connection_is_pending(connection) && pending_is_current(connection, fd);
 }
 
-static int poll_without_held(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
-			     const sigset_t *mask)
+static int poll_bounded(struct pollfd *fds, nfds_t count, int64_t until_ns,
+			struct wait_mask *signals)
+{
+	const struct timespec next = wait_span(until_ns);
+	int result = LIBC(ppoll)(fds, count, &next, &signals->inside);
+	sigset_t inside = signals->inside;
+
+	if (result >= 0 || !wait_is_refused())
+		return result;
+	/* A sandbox that knows the older call only. */
+	wait_mask_end(signals);
+	result = LIBC(poll)(fds, count, wait_span_ms(until_ns));
+	wait_mask_begin(signals, &inside);
+	return result;
+}
+
+static int poll_without_held(struct pollfd *fds, nfds_t count, int64_t until_ns,
+			     struct wait_mask *signals)
 {
 	struct pollfd few[FEW], *copy = few;
 	int result;
@@ -37,13 +53,13 @@ static int poll_without_held(struct pollfd *fds, nfds_t count, const struct time
 		copy = count < MOST ? scratch_get(count * sizeof(*copy)) : NULL;
 
 	if (!copy)
-		return LIBC(ppoll)(fds, count, timeout, mask);
+		return poll_bounded(fds, count, until_ns, signals);
 	for (nfds_t i = 0; i < count; i++) {
 		copy[i] = fds[i];
 		if (is_held(fds[i].fd))
 			copy[i].fd = -1;
 	}
-	result = LIBC(ppoll)(copy, count, timeout, mask);
+	result = poll_bounded(copy, count, until_ns, signals);
 	for (nfds_t i = 0; i < count && result >= 0; i++)
 		fds[i].revents = copy[i].revents;
 	return result;
@@ -134,15 +150,15 @@ static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t
 
 	wait_mask_begin(&signals, mask);
 	for (;;) {
-		struct timespec next;
+		int64_t next_ns;
 
 		if (result > 0)
 			result = poll_correct(fds, count);
 		if (result || (called && wait_is_over(until_ns)))
 			break;
-		next = wait_span(wait_serve(until_ns));
-		result = pending_any_held() ? poll_without_held(fds, count, &next, &signals.inside)
-					    : LIBC(ppoll)(fds, count, &next, &signals.inside);
+		next_ns = wait_serve(until_ns);
+		result = pending_any_held() ? poll_without_held(fds, count, next_ns, &signals)
+					    : poll_bounded(fds, count, next_ns, &signals);
 		called = true;
 	}
 	pending_leave();

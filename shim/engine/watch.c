@@ -141,7 +141,7 @@ static inline void registration_write(struct watch *watch, uint32_t identity, in
 				      const struct epoll_event *event)
 {
 	STORE(watch->data, event->data.u64);
-	STORE(watch->events, event->events & ~WATCH_OUT);
+	STORE(watch->events, event->events & ~WATCH_OURS);
 	STORE(watch->number, set);
 	set_write(watch, identity);
 }
@@ -328,13 +328,14 @@ struct search {
 	uint32_t set;
 	uint64_t data;
 	bool is_out; /* taken out, or in */
-	bool (*wanted)(int fd);
+	bool (*wanted)(int fd, const void *of);
+	const void *of;
 };
 
 static bool watch_fits(const struct search *search, const struct watch *watch, int fd)
 {
 	return watch && watch->set == search->set && watch->data == search->data &&
-	       search->is_out == !!(watch->events & WATCH_OUT) && search->wanted(fd);
+	       search->is_out == !!(watch->events & WATCH_OUT) && search->wanted(fd, search->of);
 }
 
 static int find_anywhere(const struct search *search)
@@ -364,9 +365,10 @@ static int find(const struct search *search, bool thorough)
 	return thorough ? find_anywhere(search) : -1;
 }
 
-int watch_find(int set, uint64_t data, bool thorough, bool (*wanted)(int fd))
+int watch_find(int set, uint64_t data, bool thorough, bool (*wanted)(int fd, const void *of),
+	       const void *of)
 {
-	struct search search = { identity_of(set), data, false, wanted };
+	struct search search = { identity_of(set), data, false, wanted, of };
 	int fd;
 
 	if (!search.set)
@@ -378,6 +380,13 @@ int watch_find(int set, uint64_t data, bool thorough, bool (*wanted)(int fd))
 		fd = find(&search, true);
 	}
 	return fd;
+}
+
+bool watch_is_out(int set, int fd)
+{
+	const struct watch *watch = watch_in(set, fd);
+
+	return watch && watch->events & WATCH_OUT;
 }
 
 bool watch_exists(int fd)
@@ -408,5 +417,5 @@ uint32_t watch_events(int set, int fd)
 {
 	const struct watch *watch = watch_in(set, fd);
 
-	return watch ? watch->events & ~WATCH_OUT : 0;
+	return watch ? watch->events & ~WATCH_OURS : 0;
 }

@@ -40,10 +40,14 @@ bool watch_is_known(int fd);
 
 /*
  * The fd that an event of a set is about: registered there with this data, and one
- * that `wanted` says yes to, since more than one can have the same data. -1 if there
- * is none. Not thorough: only where it most likely is.
+ * that `wanted`, called with `of`, says yes to, since more than one can have the same
+ * data. -1 if there is none. Not thorough: only where it most likely is.
  */
-int watch_find(int set, uint64_t data, bool thorough, bool (*wanted)(int fd));
+int watch_find(int set, uint64_t data, bool thorough, bool (*wanted)(int fd, const void *of),
+	       const void *of);
+
+/* Whether fd was taken out of the set. */
+bool watch_is_out(int set, int fd);
 
 /* Whether a socket is known to be registered anywhere. */
 bool watch_exists(int fd);
@@ -76,13 +80,15 @@ void watch_put_back(struct connection *connection, int fd);
 /*
  * fd is about to be closed, and other stands for the same socket: what fd is
  * registered for is so by the other from now on, since the kernel goes on reporting a
- * registration whose number is closed, and nobody could take it out.
+ * registration whose number is closed, and nobody could take it out. One that the program
+ * adds by the other replaces it.
  */
 void watch_move(int fd, int other);
 
 /*
- * epoll_ctl() on a socket that was taken out: what the program wants is noted, and
- * the result is as if it was in. False: it is not out of that set, so ask the kernel.
+ * epoll_ctl() on a socket that was taken out, or whose registration was moved: what the
+ * program wants is noted, and the result is as if it was in, or not there at all. False:
+ * nothing was done to it, so ask the kernel.
  */
 bool watch_control(int set, int operation, int fd, const struct epoll_event *event, int *result);
 

@@ -2,7 +2,7 @@
 /* Registrations out of their sets and back, and what epoll_ctl() does to those that are out. */
 #include <errno.h>
 
-#include "connection.h"
+#include "fd_table.h"
 #include "watch_table.h"
 
 static void one_take_out(struct watch *watch, int fd)
@@ -24,14 +24,15 @@ static void one_put_back(struct watch *watch, int fd)
 	if (set < 0 || !(watch->events & WATCH_OUT))
 		return;
 	watch->events &= ~WATCH_OUT;
-	event.events = watch->events;
+	event.events = watch->events & ~WATCH_OURS;
 	if (!epoll_control(set, EPOLL_CTL_ADD, fd, &event) && errno != EEXIST)
 		watch->set = 0;
 }
 
 static void one_rearm(struct watch *watch, int fd)
 {
-	struct epoll_event event = { .events = watch->events, .data.u64 = watch->data };
+	struct epoll_event event = { .events = watch->events & ~WATCH_OURS,
+				     .data.u64 = watch->data };
 	int set = watch_set_number(watch);
 
 	if (set < 0 || watch->events & WATCH_OUT)
@@ -91,7 +92,7 @@ void watch_rearm(int fd)
 
 static void one_move(struct watch *watch, int fd, int other)
 {
-	struct epoll_event event = { .events = watch->events & ~WATCH_OUT,
+	struct epoll_event event = { .events = watch->events & ~WATCH_OURS,
 				     .data.u64 = watch->data };
 	bool is_out = watch->events & WATCH_OUT;
 	int set = watch_set_number(watch);
@@ -109,8 +110,9 @@ static void one_move(struct watch *watch, int fd, int other)
 	else
 		watch_write_further(set, other, &event);
 	moved = watch_in(set, other);
-	if (moved && is_out)
-		moved->events |= WATCH_OUT;
+	if (moved)
+		moved->events |= WATCH_MOVED | (is_out ? WATCH_OUT : 0);
+	fd_kind_add(other, FD_MOVED);
 }
 
 void watch_move(int fd, int other)
@@ -126,23 +128,51 @@ void watch_move(int fd, int other)
 	errno = saved_errno;
 }
 
+/* What the set has, or is to have once the socket is put back. */
+static bool one_replace(struct watch *watch, int set, int fd, const struct epoll_event *event)
+{
+	uint32_t out = watch->events & WATCH_OUT;
+	struct epoll_event wanted = *event;
+
+	if (!out && !epoll_control(set, EPOLL_CTL_MOD, fd, &wanted))
+		return false;
+	watch_write(watch, set, event);
+	watch->events |= out;
+	watch_guess(set, event->data.u64, fd);
+	return true;
+}
+
+/* The errno of what the program may not do; 0: it may. */
+static int control_refused(const struct watch *watch, int operation,
+			   const struct epoll_event *event)
+{
+	bool is_there = !(watch->events & WATCH_MOVED);
+
+	if (operation == EPOLL_CTL_DEL)
+		return is_there ? 0 : ENOENT;
+	if (!event)
+		return EFAULT;
+	if (operation == EPOLL_CTL_ADD)
+		return is_there ? EEXIST : 0;
+	if ((watch->events | event->events) & EPOLLEXCLUSIVE)
+		return EINVAL;
+	return is_there ? 0 : ENOENT;
+}
+
 bool watch_control(int set, int operation, int fd, const struct epoll_event *event, int *result)
 {
 	struct watch *watch = watch_in(set, fd);
+	int error;
 
-	if (!watch || !(watch->events & WATCH_OUT))
+	if (!watch || !(watch->events & WATCH_OURS))
 		return false;
-	*result = 0;
-	if (operation == EPOLL_CTL_DEL) {
+	error = control_refused(watch, operation, event);
+	if (error)
+		errno = error;
+	else if (operation == EPOLL_CTL_DEL)
 		watch->set = 0;
-	} else if (operation == EPOLL_CTL_MOD &&
-		   !((watch->events | event->events) & EPOLLEXCLUSIVE)) {
-		watch_write(watch, set, event);
-		watch->events |= WATCH_OUT;
-		watch_guess(set, event->data.u64, fd);
-	} else {
-		errno = operation == EPOLL_CTL_MOD ? EINVAL : EEXIST;
-		*result = -1;
-	}
+	else if (!one_replace(watch, set, fd, event))
+		error = errno;
+	*result = error ? -1 : 0;
 	return true;
 }

@@ -10,6 +10,9 @@
 
 /* In `events` beside the kernel's: the registration was taken out of its set. */
 #define WATCH_OUT (1u << 27)
+/* It was another number's, which is closed: to the program there is none by this one. */
+#define WATCH_MOVED (1u << 26)
+#define WATCH_OURS (WATCH_OUT | WATCH_MOVED)
 
 /*
  * What is known of an fd, as a watched one and as a set.  A set has an identity,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* unistd.h, and the two of stdlib.h and stdio.h that end processes and streams */
+#include <fcntl.h>
 #include <linux/close_range.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -70,10 +71,11 @@ HOOK void closefrom(int first)
 
 HOOK int fclose(FILE *stream)
 {
-	int fd = fileno(stream);
+	int saved_errno = errno, fd = fileno(stream);
 
 	if (fd >= 0)
 		fd_closing(fd);
+	errno = saved_errno;
 	return LIBC(fclose)(stream);
 }
 
@@ -88,8 +90,10 @@ HOOK int dup(int fd)
 
 HOOK int dup2(int fd, int target)
 {
-	int copy = LIBC(dup2)(fd, target);
+	int copy;
 
+	fd_replacing(fd, target);
+	copy = LIBC(dup2)(fd, target);
 	if (copy >= 0)
 		fd_duplicated(fd, copy);
 	return copy;
@@ -97,8 +101,11 @@ HOOK int dup2(int fd, int target)
 
 HOOK int dup3(int fd, int target, int flags)
 {
-	int copy = LIBC(dup3)(fd, target, flags);
+	int copy;
 
+	if (!(flags & ~O_CLOEXEC))
+		fd_replacing(fd, target);
+	copy = LIBC(dup3)(fd, target, flags);
 	if (copy >= 0)
 		fd_duplicated(fd, copy);
 	return copy;
