@@ -22,7 +22,7 @@
 /* All that the preload asks of the kernel by itself, and what a sandbox is known to forbid. */
 /* clang-format off */
 #define FILTER_CALLS(F)                                                                    \
-	F(clock_nanosleep) F(faccessat) F(fallocate) F(fcntl) F(fdatasync) F(flock) F(fstat)   \
+	F(clock_nanosleep) F(epoll_pwait) F(faccessat) F(fallocate) F(fcntl) F(fdatasync) F(flock) F(fstat)   \
 	F(fsync) F(ftruncate) F(getcwd) F(getdents64) F(geteuid) F(getpeername) F(getrandom)   \
 	F(getsockname) F(getsockopt) F(linkat) F(madvise) F(mkdirat) F(mmap) F(newfstatat)     \
 	F(openat) F(poll) F(ppoll) F(pread64) F(prlimit64) F(pwrite64) F(readlinkat)           \
