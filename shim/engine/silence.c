@@ -115,30 +115,35 @@ static bool wait_until(int fd, int64_t until_ns)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLIN };
 	int64_t left = until_ns - clock_ns();
-	struct timespec timeout = { left / SECOND_NS, left % SECOND_NS };
+	struct timespec timeout = { 0, 0 };
 
-	return left > 0 && LIBC(ppoll)(&wait, 1, &timeout, NULL) != 0;
+	if (left > 0)
+		timeout = (struct timespec){ left / SECOND_NS, left % SECOND_NS };
+	return LIBC(ppoll)(&wait, 1, &timeout, NULL) != 0;
 }
 
 int silence_wait(struct connection *connection, int fd, int64_t until_ns)
 {
-	int64_t end = clock_ns() + limit_of(connection);
+	const struct keep *keep = connection_kept(connection);
 	int saved_errno = errno;
+	int64_t end;
 
-	/* The program's own patience ends first, or it has none: the read itself keeps to it. */
-	if (until_ns <= end || connection->is_shared)
+	if (connection->is_shared)
 		return 0;
 	errno = 0;
-	while (wait_until(fd, end)) {
-		if (errno != EINTR) {
-			errno = saved_errno;
-			return 0;
+	/* Another thread may send meanwhile. */
+	while ((end = keep->heard_at_ns + limit_of(connection)) < until_ns || end <= clock_ns()) {
+		if (wait_until(fd, end)) {
+			if (errno != EINTR)
+				break;
+			if (!signals_restart())
+				return EINTR;
+			errno = 0;
+		} else if (keep->heard_at_ns + limit_of(connection) <= clock_ns()) {
+			reading_end(connection, fd);
+			break;
 		}
-		if (!signals_restart())
-			return EINTR;
-		errno = 0;
 	}
-	reading_end(connection, fd);
 	errno = saved_errno;
 	return 0;
 }

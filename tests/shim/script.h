@@ -17,6 +17,7 @@
 #ifndef TESTS_SHIM_SCRIPT_H
 #define TESTS_SHIM_SCRIPT_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -274,6 +275,19 @@ static inline void expect_echo(int fd, const char *text)
 	EXPECT_IS(send(fd, text, size, 0), size);
 	EXPECT_IS(recv(fd, answer, size, MSG_WAITALL), size);
 	EXPECT(memcmp(answer, text, size) == 0);
+}
+
+/* Connected without waiting: by a program with a loop. */
+static inline int loop_connect(struct script *script)
+{
+	int fd = stream_socket(&script->server);
+	struct pollfd wait = { .fd = fd, .events = POLLOUT };
+
+	nonblocking_set(fd, true);
+	EXPECT_IS(server_connect(&script->server, fd), -1);
+	EXPECT_ERRNO(EINPROGRESS);
+	REQUIRE(poll(&wait, 1, 5000) == 1);
+	return fd;
 }
 
 /* ---- events ---------------------------------------------------------------------------- */

@@ -1,142 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* heartbeat: TCP's own keepalive as the policy says, and an end to silence. */
+/* heartbeat.idle_timeout: an end to silence. */
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 
 #include "alarm.h"
 #include "script.h"
-
-/* ---- TCP's own ------------------------------------------------------------------------- */
-
-static int option(int fd, int level, int name)
-{
-	int value = -1;
-	socklen_t length = sizeof(value);
-
-	REQUIRE(getsockopt(fd, level, name, &value, &length) == 0);
-	return value;
-}
-
-static void option_set(int fd, int level, int name, int value)
-{
-	REQUIRE(setsockopt(fd, level, name, &value, sizeof(value)) == 0);
-}
-
-static void expect_heartbeat(int fd)
-{
-	EXPECT_IS(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
-	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 7);
-	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 3);
-	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 2);
-}
-
-static void set_by_connect(void)
-{
-	int fd = script_connect(server_script("e"));
-
-	expect_heartbeat(fd);
-	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 11000);
-	expect_echo(fd, "hello");
-}
-
-/* Not said: as long as the heartbeat takes to notice. */
-static void user_timeout_by_itself(void)
-{
-	int fd = script_connect(server_script("e"));
-
-	expect_heartbeat(fd);
-	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), (7 + 3 * 2) * 1000);
-}
-
-static void user_timeout_alone(void)
-{
-	int fd = script_connect(server_script("e"));
-
-	EXPECT_IS(option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
-	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 11000);
-}
-
-static int loop_connect(struct script *script)
-{
-	int fd = stream_socket(&script->server);
-	struct pollfd wait = { .fd = fd, .events = POLLOUT };
-
-	nonblocking_set(fd, true);
-	EXPECT_IS(server_connect(&script->server, fd), -1);
-	EXPECT_ERRNO(EINPROGRESS);
-	REQUIRE(poll(&wait, 1, 5000) == 1);
-	return fd;
-}
-
-static void set_by_poll(void)
-{
-	int fd = loop_connect(server_script("e"));
-
-	EXPECT_IS(socket_error(fd), 0);
-	expect_heartbeat(fd);
-	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 11000);
-}
-
-static void set_after_retries(void)
-{
-	struct server server = server_bind(AF_INET);
-	int fd = stream_socket(&server);
-
-	server_listen_after(&server, 200);
-	EXPECT_IS(server_connect(&server, fd), 0);
-	EXPECT_COUNT(recovered, 1);
-	expect_heartbeat(fd);
-}
-
-static void kept_when_made_anew(void)
-{
-	struct script *script = server_script("R e");
-	int fd = script_connect(script);
-
-	until_lost(fd);
-	expect_echo(fd, "hello");
-	EXPECT_COUNT(reconnects, 1);
-	expect_heartbeat(fd);
-	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 11000);
-}
-
-static void own_keepalive(void)
-{
-	struct script *script = server_script("e");
-	int fd = stream_socket(&script->server);
-
-	option_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	option_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 77);
-	REQUIRE(server_connect(&script->server, fd) == 0);
-	EXPECT_IS(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
-	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 77);
-	EXPECT(option(fd, IPPROTO_TCP, TCP_KEEPINTVL) != 3);
-}
-
-static void own_user_timeout(void)
-{
-	struct script *script = server_script("e");
-	int fd = stream_socket(&script->server);
-
-	option_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 77000);
-	REQUIRE(server_connect(&script->server, fd) == 0);
-	EXPECT_IS(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 77000);
-}
-
-/* As without holdfast. */
-static void nothing_is_set(void)
-{
-	struct script *script = server_script("e");
-	int fd = script_connect(script), plain = stream_socket(&script->server);
-	static const int names[] = { TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT };
-
-	EXPECT_IS(option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		EXPECT_IS(option(fd, IPPROTO_TCP, names[i]), option(plain, IPPROTO_TCP, names[i]));
-}
-
-/* ---- silence -------------------------------------------------------------------------------- */
 
 /* The policy's idle_timeout. */
 #define IDLE 500
@@ -193,6 +62,44 @@ static void shorter_receive_timeout(void)
 	EXPECT_IS(recv(fd, &byte, 1, 0), -1);
 	EXPECT_ERRNO(EAGAIN);
 	EXPECT_WITHIN(now_ms() - began, 180, 450);
+	/* However often it asks, the silence is one. */
+	EXPECT_IS(recv(fd, &byte, 1, 0), -1);
+	EXPECT_ERRNO(EAGAIN);
+	expect_timeout(fd);
+	EXPECT_WITHIN(now_ms() - began, IDLE - 20, IDLE + 1500);
+}
+
+static void reads_that_do_not_wait(void)
+{
+	int fd = script_connect(server_script("d"));
+	char byte;
+
+	EXPECT_IS(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
+	EXPECT_ERRNO(EAGAIN);
+	sleep_ms(IDLE + 100);
+	EXPECT_IS(recv(fd, &byte, 1, MSG_DONTWAIT), -1);
+	EXPECT_ERRNO(ETIMEDOUT);
+}
+
+static void *bytes_send(void *argument)
+{
+	for (int i = 0; i < 8; i++) {
+		sleep_ms(IDLE / 4);
+		send(*(int *)argument, "x", 1, MSG_NOSIGNAL);
+	}
+	return NULL;
+}
+
+/* Bytes of the other direction count, whoever sends them. */
+static void sent_by_another_thread(void)
+{
+	int fd = script_connect(server_script("r8s1d"));
+	pthread_t thread;
+	char byte;
+
+	REQUIRE(pthread_create(&thread, NULL, bytes_send, &fd) == 0);
+	EXPECT_IS(recv(fd, &byte, 1, 0), 1);
+	pthread_join(thread, NULL);
 }
 
 /* Bytes every 200 ms, more than the limit in all. */
@@ -431,9 +338,6 @@ static void replayed_in_loop(void)
 	EXPECT_COUNT(replayed_bytes, 5);
 }
 
-#define BEATS "\"idle\":\"7s\",\"interval\":\"3s\",\"count\":2"
-#define POLICY_BEATS(keys) POLICY_TENDED("\"heartbeat\":{" keys "}", "\"max_retries\":50")
-#define POLICY_ALL POLICY_BEATS(BEATS ",\"user_timeout\":\"11s\"")
 #define IDLE_TIMEOUT "\"heartbeat\":{\"idle_timeout\":\"500ms\"}"
 #define POLICY_IDLE                                                                      \
 	POLICY_TENDED(IDLE_TIMEOUT ",\"transfer\":{\"replay\":\"never\"}", "\"max_retri" \
@@ -444,21 +348,12 @@ static void replayed_in_loop(void)
 										"tries\":50")
 
 static const struct check_case cases[] = {
-	CASE_UNDER("keepalive and user timeout, connect", set_by_connect, POLICY_ALL),
-	CASE_UNDER("keepalive, user timeout by itself", user_timeout_by_itself,
-		   POLICY_BEATS(BEATS)),
-	CASE_UNDER("user timeout without keepalive", user_timeout_alone,
-		   POLICY_BEATS("\"user_timeout\":\"11s\"")),
-	CASE_UNDER("keepalive, non-blocking", set_by_poll, POLICY_ALL),
-	CASE_UNDER("keepalive, after retries", set_after_retries, POLICY_ALL),
-	CASE_UNDER("keepalive, made anew", kept_when_made_anew, POLICY_ALL),
-	CASE_UNDER("the program's own keepalive", own_keepalive, POLICY_ALL),
-	CASE_UNDER("the program's own user timeout", own_user_timeout, POLICY_ALL),
-	{ "standard sets nothing", nothing_is_set, NULL, NULL, CHECK_ALSO_PLAIN },
 	CASE_UNDER("idle: a blocking read", blocking_read, POLICY_IDLE),
 	CASE_UNDER("idle: a blocking read after a non-blocking connect", blocking_read_after_loop,
 		   POLICY_IDLE),
 	CASE_UNDER("idle: a shorter SO_RCVTIMEO", shorter_receive_timeout, POLICY_IDLE),
+	CASE_UNDER("idle: reads that do not wait", reads_that_do_not_wait, POLICY_IDLE),
+	CASE_UNDER("idle: another thread sends", sent_by_another_thread, POLICY_IDLE),
 	CASE_UNDER("idle: bytes in time", bytes_in_time, POLICY_IDLE),
 	CASE_UNDER("idle: a signal without SA_RESTART", interrupted, POLICY_IDLE),
 	CASE_UNDER("idle: a signal with SA_RESTART", restarted, POLICY_IDLE),

@@ -1,5 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# heartbeat: keepalive is set as the policy says, and silence comes to an end.
+# heartbeat.idle_timeout: silence comes to an end, for every kind of read and wait.
 . "$(dirname "$0")/../lib.sh"
 "$BUILD/tests/shim/silence"
