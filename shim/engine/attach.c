@@ -346,12 +346,20 @@ static void leave(void)
 	sys_close(directory);
 }
 
-void engine_leave(void)
+void engine_drain(void)
 {
 	int saved_errno = errno;
 
 	if (engine.policy && engine_memory(NULL) == MEMORY_OWN)
 		drain_all();
+	errno = saved_errno;
+}
+
+void engine_leave(void)
+{
+	int saved_errno = errno;
+
+	engine_drain();
 	leave();
 	errno = saved_errno;
 }

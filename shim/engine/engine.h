@@ -53,6 +53,8 @@ int32_t engine_owner(void);
 /* Whether this is memory of the process pid, or of its vfork child. No system call. */
 bool engine_is_owner(int32_t pid);
 
+/* What is kept of one-way output is handed over, as long as `drain` says. errno is kept. */
+void engine_drain(void);
 /* Leaves in order: the process ends now. Does nothing in a child that never attached. */
 void engine_leave(void);
 
