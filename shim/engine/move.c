@@ -66,7 +66,10 @@ static const struct {
 	{ IPPROTO_TCP, TCP_MAXSEG, false },       { IPPROTO_TCP, TCP_KEEPIDLE, false },
 	{ IPPROTO_TCP, TCP_KEEPINTVL, false },    { IPPROTO_TCP, TCP_KEEPCNT, false },
 	{ IPPROTO_TCP, TCP_SYNCNT, false },       { IPPROTO_TCP, TCP_CONGESTION, false },
-	{ IPPROTO_TCP, TCP_USER_TIMEOUT, false },
+	{ IPPROTO_TCP, TCP_USER_TIMEOUT, false }, { IPPROTO_TCP, TCP_NOTSENT_LOWAT, false },
+	{ IPPROTO_TCP, TCP_CORK, false },         { IPPROTO_TCP, TCP_LINGER2, false },
+	{ SOL_SOCKET, SO_TIMESTAMP, false },      { SOL_SOCKET, SO_MAX_PACING_RATE, false },
+	{ SOL_SOCKET, SO_DONTROUTE, false },      { SOL_SOCKET, SO_BUSY_POLL, false },
 };
 
 static void option_copy(int from, int to, unsigned int index)
@@ -107,6 +110,18 @@ bool socket_is_bound(int fd)
 	return SYS(SYS_bind, fd, &own, length) < 0;
 }
 
+/* To whom signals go, and which, should O_ASYNC ask for them. */
+static void owner_copy(int from, int to)
+{
+	struct f_owner_ex owner;
+	int number = sys_fcntl(from, F_GETSIG, 0);
+
+	if (sys_fcntl(from, F_GETOWN_EX, (long)&owner) == 0 && owner.pid)
+		sys_fcntl(to, F_SETOWN_EX, (long)&owner);
+	if (number > 0)
+		sys_fcntl(to, F_SETSIG, number);
+}
+
 bool socket_renew(struct call *call, int family)
 {
 	int flags, fd_flags, fresh;
@@ -118,6 +133,7 @@ bool socket_renew(struct call *call, int family)
 	if (fresh >= 0) {
 		for (unsigned int i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 			option_copy(call->fd, fresh, i);
+		owner_copy(call->fd, fresh);
 		flags = sys_fcntl(call->fd, F_GETFL, 0);
 		fd_flags = sys_fcntl(call->fd, F_GETFD, 0);
 		sys_fcntl(fresh, F_SETFL, flags);
