@@ -7,6 +7,7 @@
 #include "call.h"
 #include "engine.h"
 #include "hold.h"
+#include "keep.h"
 #include "operation.h"
 #include "pending.h"
 #include "pools.h"
@@ -501,5 +502,9 @@ ssize_t engine_send_connecting(int fd, const struct msghdr *message, const void 
 	if (send.result < 0)
 		return send_first(fd, &send);
 	call.connection = connection_of(fd);
-	return call.connection ? transfer_sent(call.connection, send.result) : send.result;
+	if (!call.connection)
+		return send.result;
+	if (transfer_keeps(call.connection) && send.result > 0)
+		keep_missed(call.connection, (uint64_t)send.result);
+	return transfer_sent(call.connection, send.result);
 }

@@ -69,8 +69,9 @@ static bool ring_make(struct keep *keep, uint64_t size)
 {
 	keep->bytes = sys_memory(size);
 	keep->size = size;
-	keep->start = keep->given = keep->end = keep->base = 0;
+	keep->start = keep->given = keep->end = keep->base = keep->before = 0;
 	keep->is_answered = true;
+	keep->is_headless = false;
 	keep->any_answer = 0;
 	keep->is_greeted = 0;
 	keep->is_overflowed = false;
@@ -94,6 +95,7 @@ void keep_begin(struct connection *connection, int fd, const struct policy_setti
 	const struct policy_transfer *transfer = &settings->transfer;
 	bool replays = transfer->replay >= REPLAY_UNANSWERED && transfer->max_buffer_bytes;
 	int saved_errno = errno;
+	uint64_t sent = 0, received;
 	struct keep *keep;
 
 	if (!replays || !connection->is_stream || connection->attention & ATTENTION_KEPT ||
@@ -105,6 +107,8 @@ void keep_begin(struct connection *connection, int fd, const struct policy_setti
 			send_buffer_limit(fd, transfer);
 		attention_set(connection, ATTENTION_KEPT);
 		schedule_tend(1);
+		if (connection_bytes(connection, &sent, &received) && sent)
+			keep_missed(connection, sent);
 	}
 	errno = saved_errno;
 }
@@ -116,6 +120,7 @@ void keep_forget(struct connection *connection)
 	if (!keep)
 		return;
 	keep->rebuilds = keep->waits = 0;
+	keep->received_then = keep->received_before = 0;
 	keep->error = 0;
 	keep->is_silent = false;
 }
@@ -161,18 +166,43 @@ static int vector_cut(struct iovec cut[PIECES], const struct iovec *vector, int 
 	return pieces;
 }
 
+/* What the program sends first, whether there is room for all of it or not. */
+static void head_keep(struct keep *keep, const struct iovec *cut, int pieces, size_t size)
+{
+	for (int i = 0; i < pieces && size && keep->head_length < KEEP_HEAD; i++) {
+		size_t piece = cut[i].iov_len < size ? cut[i].iov_len : size;
+
+		for (size_t j = 0; j < piece && keep->head_length < KEEP_HEAD; j++)
+			keep->head[keep->head_length++] = ((const uint8_t *)cut[i].iov_base)[j];
+		size -= piece;
+	}
+}
+
 static void bytes_keep(struct keep *keep, const struct iovec *cut, int pieces, size_t size)
 {
 	for (int i = 0; i < pieces && size; i++) {
 		size_t piece = cut[i].iov_len < size ? cut[i].iov_len : size;
 
-		for (size_t j = 0; j < piece && keep->head_length < KEEP_HEAD &&
-				   keep->head_length == keep->end + j;
-		     j++)
-			keep->head[keep->head_length++] = ((const uint8_t *)cut[i].iov_base)[j];
 		ring_put(keep, cut[i].iov_base, piece);
 		size -= piece;
 	}
+}
+
+/* The same while nobody has looked at it yet, the kernel neither: it may be nothing of the program's. */
+static ssize_t bytes_take(struct keep *keep, const struct iovec *cut, int pieces)
+{
+	ssize_t taken = 0;
+
+	for (int i = 0; i < pieces; i++) {
+		size_t copied = ring_take(keep, cut[i].iov_base, cut[i].iov_len);
+
+		taken += (ssize_t)copied;
+		if (copied < cut[i].iov_len)
+			break;
+	}
+	if (!taken)
+		errno = EFAULT;
+	return taken ? taken : -1;
 }
 
 static ssize_t send_now(int fd, struct iovec *cut, int pieces, int flags)
@@ -196,6 +226,12 @@ static int flush(struct keep *keep, int fd)
 	return 0;
 }
 
+/* Its request's body is sent after a word of the server's: what is left of it is no request. */
+static bool exchange_goes_on(const struct keep *keep)
+{
+	return !keep->is_overflowed && ring_has_word(keep, "\r\nexpect:");
+}
+
 static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *vector, int count,
 			       size_t skip, int flags)
 {
@@ -205,9 +241,11 @@ static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *ve
 
 	if (sent <= 0)
 		return sent;
+	head_keep(keep, cut, pieces, (size_t)sent);
 	if (keep->is_answered) {
+		keep->is_overflowed = exchange_goes_on(keep);
 		keep->start = keep->end;
-		keep->is_answered = keep->is_overflowed = false;
+		keep->is_answered = false;
 		keep->exchanges = 0;
 	}
 	if (keep->end - keep->start + (uint64_t)sent > keep->size) {
@@ -220,22 +258,48 @@ static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *ve
 	return sent;
 }
 
+/* The offset up to which the peer's kernel has everything. acknowledged: on this TCP connection. */
+static uint64_t offset_acknowledged(const struct keep *keep, uint64_t acknowledged)
+{
+	uint64_t has = keep->base + (acknowledged > keep->before ? acknowledged - keep->before : 0);
+
+	return has < keep->given ? has : keep->given;
+}
+
+/* A record that did not fit has come to its end, and the peer has it: all is kept again. */
+static void overflow_end(struct keep *keep, const struct policy_transfer *transfer, uint64_t has)
+{
+	uint64_t next = record_next(keep, transfer, keep->start);
+
+	if (next <= has && record_begin(keep, transfer, keep->start, &next) && next > keep->start) {
+		keep->start = next;
+		keep->is_overflowed = false;
+	}
+}
+
 /* How much more fits without losing what may have to be sent again. */
 static uint64_t room_make(struct keep *keep, const struct policy_transfer *transfer, int fd,
 			  bool is_away)
 {
 	uint64_t acknowledged = 0, has, safe, queued = keep->end - keep->start;
 
-	if (queued < keep->size || is_away)
+	if (is_away || (queued < keep->size && !keep->is_overflowed))
 		return keep->size - queued;
 	/* All bytes that were given and are not in the kernel's queue any more. */
 	if (!tcp_bytes_acknowledged(fd, &acknowledged))
 		return 0;
-	has = keep->base + acknowledged < keep->given ? keep->base + acknowledged : keep->given;
+	has = offset_acknowledged(keep, acknowledged);
+	if (keep->is_overflowed)
+		overflow_end(keep, transfer, has);
+	queued = keep->end - keep->start;
+	if (queued < keep->size)
+		return keep->size - queued;
 	safe = has > transfer->overlap_bytes ? has - transfer->overlap_bytes : 0;
-	if (safe <= keep->start)
+	/* An overlap as large as all of it can be kept of nothing more. */
+	if (safe <= keep->start && has < keep->end)
 		return 0;
-	record_begin(keep, transfer, keep->start, &safe);
+	if (safe > keep->start)
+		record_begin(keep, transfer, keep->start, &safe);
 	/* Records are sent again whole: rather with less overlap than not at all. */
 	if (safe <= keep->start) {
 		safe = has;
@@ -274,15 +338,13 @@ static ssize_t send_one_way(struct keep *keep, const struct policy_transfer *tra
 	if (!error) {
 		taken = send_now(fd, cut, pieces, flags);
 		if (taken > 0) {
+			head_keep(keep, cut, pieces, (size_t)taken);
 			bytes_keep(keep, cut, pieces, (size_t)taken);
 			keep->given = keep->end;
 		}
 		return taken;
 	}
-	for (int i = 0; i < pieces; i++)
-		taken += (ssize_t)cut[i].iov_len;
-	bytes_keep(keep, cut, pieces, (size_t)taken);
-	return taken;
+	return bytes_take(keep, cut, pieces);
 }
 
 ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vector, int count,
@@ -312,17 +374,40 @@ ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vec
 	return sent;
 }
 
+static void spoil(struct keep *keep)
+{
+	/* What comes later is not the first. */
+	keep->head_length = KEEP_HEAD;
+	if (keep->is_answered) {
+		keep->start = keep->given = keep->end;
+		keep->is_answered = false;
+	}
+	keep->is_overflowed = true;
+}
+
 void keep_spoil(struct connection *connection)
 {
 	struct keep *keep = connection_kept(connection);
 	uint64_t signals;
 
 	keep_lock(keep, &signals);
-	if (keep->is_answered) {
-		keep->start = keep->given = keep->end;
-		keep->is_answered = false;
-	}
-	keep->is_overflowed = true;
+	spoil(keep);
+	keep_unlock(keep, &signals);
+}
+
+void keep_missed(struct connection *connection, uint64_t bytes)
+{
+	struct keep *keep = connection_kept(connection);
+	uint64_t signals;
+
+	keep_lock(keep, &signals);
+	keep->before += bytes;
+	/* It may have been anything, a handshake as well. */
+	keep->is_headless = true;
+	spoil(keep);
+	/* One way they are lost with the connection, and no more than they. */
+	if (is_one_way(connection))
+		keep->is_overflowed = false;
 	keep_unlock(keep, &signals);
 }
 
@@ -375,7 +460,8 @@ void keep_describe(struct connection *connection, struct policy_loss *loss)
 		return;
 	}
 	keep_lock(keep, &signals);
-	loss->is_session = ((head_is(keep, "\x16\x03", 2) || head_is(keep, "SSH-", 4)) &&
+	loss->is_session = ((keep->is_headless || head_is(keep, "\x16\x03", 2) ||
+			     head_is(keep, "SSH-", 4)) &&
 			    keep->any_answer) ||
 			   (keep->is_greeted && !is_one_way(connection));
 	/* Between two exchanges nothing has to be sent again: what comes is another one. */
@@ -390,11 +476,12 @@ void keep_describe(struct connection *connection, struct policy_loss *loss)
 static uint64_t one_way_rewind(struct connection *connection, struct keep *keep,
 			       const struct policy_transfer *transfer, uint64_t acknowledged)
 {
-	uint64_t has = keep->base + acknowledged < keep->given ? keep->base + acknowledged
-							       : keep->given;
+	uint64_t has = offset_acknowledged(keep, acknowledged);
 	uint64_t from = has > transfer->overlap_bytes ? has - transfer->overlap_bytes : 0;
 	uint64_t oldest = ring_oldest(keep);
 
+	if (acknowledged < keep->before)
+		store_count(connection->record, COUNTER_lost_bytes, keep->before - acknowledged);
 	if (from < oldest)
 		from = oldest;
 	if (record_begin(keep, transfer, oldest, &from))
@@ -420,6 +507,7 @@ void keep_rewind(struct connection *connection, uint64_t acknowledged,
 	if (keep->given > from)
 		store_count(connection->record, COUNTER_replayed_bytes, keep->given - from);
 	keep->given = keep->base = from;
+	keep->before = 0;
 	if (keep->start > from)
 		keep->start = from;
 	keep_unlock(keep, &signals);
@@ -451,12 +539,12 @@ uint64_t keep_left(struct connection *connection, int fd)
 	uint64_t acknowledged, signals, left, given;
 
 	keep_lock(keep, &signals);
-	given = keep->given - keep->base;
+	given = keep->before + keep->given - keep->base;
 	/* Closed unseen, it is the kernel that hands over what it was given; and before the first
 	 * attempt to make it anew the socket still speaks of the connection that was lost. */
 	if (!tcp_bytes_acknowledged(fd, &acknowledged) || acknowledged > given)
 		acknowledged = given;
-	left = keep->end - keep->base - acknowledged;
+	left = keep->before + keep->end - keep->base - acknowledged;
 	keep_unlock(keep, &signals);
 	return left;
 }

@@ -37,17 +37,20 @@ struct keep {
 	_Atomic uint32_t rebuilds;      /* tries, one after the other, without a byte that moved */
 	_Atomic int64_t lost_at_ns;     /* the first of these, CLOCK_MONOTONIC */
 	_Atomic uint64_t received_then; /* bytes received by the last of these */
-	_Atomic uint32_t exchanges;     /* how often this exchange was sent again */
+	_Atomic uint64_t received_before; /* the same when the present TCP connection began */
+	_Atomic uint32_t exchanges;       /* how often this exchange was sent again */
 	_Atomic int32_t error; /* that the program is told if it cannot be rebuilt; 0: an end */
 	/* ---- what was sent: under the lock ---- */
 	uint8_t *_Atomic bytes; /* the ring; NULL: nothing is kept */
 	uint64_t size;
 	uint64_t start, given, end;
-	uint64_t base; /* where the present TCP connection begins */
+	uint64_t base;   /* where the present TCP connection begins */
+	uint64_t before; /* bytes that it was given before anything was kept */
 	_Atomic uint8_t is_answered;
 	_Atomic bool any_answer; /* an answer byte came at some time, and be it before all else */
 	_Atomic uint8_t is_greeted; /* by the server, before anything was sent: a session */
 	bool is_overflowed;         /* something that should be in the ring is not */
+	bool is_headless;           /* `head` was not seen */
 	uint8_t head_length;
 	uint8_t head[KEEP_HEAD]; /* what the program sent first: TLS and SSH are known by it */
 	/* ---- transfers that are tried again ---- */
@@ -83,6 +86,9 @@ ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vec
 
 /* Something was sent that could not be looked at. */
 void keep_spoil(struct connection *connection);
+
+/* The connection was made by sending so many bytes, before anything could be kept. */
+void keep_missed(struct connection *connection, uint64_t bytes);
 
 /* size bytes were delivered to the program. */
 void keep_deliver(struct connection *connection, size_t size);

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "keep_ring.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
+
+#include "shim/sys.h"
 
 size_t ring_piece(const struct keep *keep, uint64_t from, uint64_t to)
 {
@@ -20,6 +24,28 @@ void ring_put(struct keep *keep, const uint8_t *bytes, size_t size)
 		bytes += piece;
 		size -= piece;
 	}
+}
+
+size_t ring_take(struct keep *keep, const uint8_t *bytes, size_t size)
+{
+	size_t taken = 0;
+
+	while (taken < size) {
+		size_t piece = ring_piece(keep, keep->end, keep->end + size - taken);
+		struct iovec to = { keep->bytes + keep->end % keep->size, piece };
+		struct iovec from = { (void *)(uintptr_t)(bytes + taken), piece };
+		long copied = SYS(SYS_process_vm_readv, sys_getpid(), &to, 1, &from, 1, 0);
+
+		if (copied < 0 && errno != EFAULT) { /* a sandbox does not know it */
+			memcpy(to.iov_base, from.iov_base, piece);
+			copied = (long)piece;
+		}
+		if (copied <= 0)
+			break;
+		keep->end += (uint64_t)copied;
+		taken += (size_t)copied;
+	}
+	return taken;
 }
 
 static uint8_t ring_at(const struct keep *keep, uint64_t offset)
@@ -69,6 +95,26 @@ uint64_t record_next(const struct keep *keep, const struct policy_transfer *tran
 	while (offset < keep->end && ring_at(keep, offset) != '\n')
 		offset++;
 	return offset < keep->end ? offset + 1 : offset;
+}
+
+/* Of a request's head; what lies behind so much of it is not looked at. */
+#define WORD_WITHIN 8192
+
+bool ring_has_word(const struct keep *keep, const char *word)
+{
+	uint64_t end = keep->end - keep->start < WORD_WITHIN ? keep->end
+							     : keep->start + WORD_WITHIN;
+	size_t found = 0;
+
+	for (uint64_t at = keep->start; at < end && word[found]; at++) {
+		uint8_t byte = ring_at(keep, at);
+
+		if (byte >= 'A' && byte <= 'Z')
+			byte = (uint8_t)(byte - 'A' + 'a');
+		/* The word's first byte is in it once only. */
+		found = byte == (uint8_t)word[found] ? found + 1 : byte == (uint8_t)word[0];
+	}
+	return !word[found];
 }
 
 uint64_t ring_oldest(const struct keep *keep)

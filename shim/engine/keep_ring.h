@@ -11,6 +11,10 @@
 size_t ring_piece(const struct keep *keep, uint64_t from, uint64_t to);
 /* Adds bytes at the end, over the oldest. */
 void ring_put(struct keep *keep, const uint8_t *bytes, size_t size);
+/* The same from where the program's own pointer leads: how much could be read. */
+size_t ring_take(struct keep *keep, const uint8_t *bytes, size_t size);
+/* Whether a word, which begins with a byte that it has only once, in small letters, is in the head. */
+bool ring_has_word(const struct keep *keep, const char *word);
 /* The first offset whose byte is there still. */
 uint64_t ring_oldest(const struct keep *keep);
 

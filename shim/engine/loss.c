@@ -21,8 +21,20 @@ bool error_is_loss(int error)
 
 /* ---- what is known of it -------------------------------------------------------------- */
 
+/*
+ * Bytes of the present TCP connection were read past our hooks, by stdio or io_uring: which of
+ * what was sent they answered is not known. The end of the stream counts as one.
+ */
+static bool is_read_unseen(const struct connection *connection, int fd, uint64_t received_before)
+{
+	uint64_t sent, received, arrived;
+
+	return connection_bytes(connection, &sent, &received) && tcp_bytes_received(fd, &arrived) &&
+	       arrived > received - received_before + (uint64_t)socket_unread(fd) + 1;
+}
+
 static void loss_describe(struct connection *connection, int fd, enum loss_finder finder,
-			  struct policy_loss *loss)
+			  const struct keep *keep, struct policy_loss *loss)
 {
 	uint64_t sent = 1, received = 0;
 	bool is_waited_for = finder != LOSS_BY_SEND && keep_is_answered(connection);
@@ -33,7 +45,8 @@ static void loss_describe(struct connection *connection, int fd, enum loss_finde
 		.bytes_moved = sent + received + (uint64_t)socket_unread(fd) + tcp_has_moved(fd),
 		.is_shared = connection->is_shared,
 		.is_half_closed = connection->is_half_closed,
-		.is_answered = socket_unread(fd) > 0 || is_waited_for,
+		.is_answered = socket_unread(fd) > 0 || is_waited_for ||
+			       is_read_unseen(connection, fd, keep->received_before),
 		.is_immovable = connection->record->endpoint.kind != ENDPOINT_TCP,
 	};
 	keep_describe(connection, loss);
@@ -83,7 +96,7 @@ static void loss_decide(struct connection *connection, int fd, int error, enum l
 		.loss = &loss,
 	};
 
-	loss_describe(connection, fd, finder, &loss);
+	loss_describe(connection, fd, finder, keep, &loss);
 	failure_classify(failure, settings, situation.error,
 			 policy_classify(settings, AF_INET, situation.error));
 	situation.category = (uint8_t)failure->category;
@@ -152,6 +165,7 @@ static bool loss_rebuild(struct connection *connection, int fd, int error, struc
 		keep_rewind(connection, acknowledged, &connection_settings(connection)->transfer);
 	if (!rebuild_begin(connection, fd, keep, failure->verdict.delay_ns))
 		return false;
+	keep->received_before = keep->received_then;
 	keep->rebuilds++;
 	return true;
 }
@@ -261,8 +275,11 @@ enum loss_view loss_look(struct connection *connection, int fd)
 	if ((connection->attention & (ATTENTION_KEPT | ATTENTION_CONNECT)) != ATTENTION_KEPT ||
 	    connection->loss == LOSS_TOLD)
 		return LOSS_SEEN;
+	/* An answer: with that and the end the connection has done what it was for. */
 	if (socket_unread(fd))
-		return LOSS_EARLY;
+		return connection_settings(connection)->transfer.replay == REPLAY_ONE_WAY
+			       ? LOSS_EARLY
+			       : LOSS_SEEN;
 	if (!loss_is_end(connection, fd))
 		return LOSS_SEEN;
 	/* The errno stays where it is, for whoever is told in the end. */
@@ -272,7 +289,7 @@ enum loss_view loss_look(struct connection *connection, int fd)
 		       : LOSS_SEEN;
 }
 
-void loss_force(struct connection *connection, int fd)
+void loss_force(struct connection *connection, int fd, bool sends)
 {
 	uint32_t wanted = connection->slot->reconnect_wanted;
 	int saved_errno = errno;
@@ -285,7 +302,7 @@ void loss_force(struct connection *connection, int fd)
 		return;
 	if (atomic_compare_exchange_strong(&connection->slot->reconnect_wanted, &wanted, 0) &&
 	    wanted == connection->generation)
-		loss_judge(connection, fd, ECONNABORTED, LOSS_BY_SEND, true);
+		loss_judge(connection, fd, ECONNABORTED, sends ? LOSS_BY_SEND : LOSS_BY_READ, true);
 	loss_settle(connection, LOSS_NONE, &signals);
 	errno = saved_errno;
 }

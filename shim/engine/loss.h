@@ -50,7 +50,10 @@ bool loss_is_end(const struct connection *connection, int fd);
 enum loss_view { LOSS_SEEN, LOSS_EARLY, LOSS_HIDDEN };
 enum loss_view loss_look(struct connection *connection, int fd);
 
-/* A reader of the store wants it to be made anew (`holdfast reconnect`). */
-void loss_force(struct connection *connection, int fd);
+/*
+ * A reader of the store wants it to be made anew (`holdfast reconnect`). sends: the program is
+ * about to send; else it may be in the middle of an answer.
+ */
+void loss_force(struct connection *connection, int fd, bool sends);
 
 #endif

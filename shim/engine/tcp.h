@@ -18,6 +18,8 @@ bool tcp_is_connecting(int fd);
 
 /* Of the present connection, also after its end; a SYN is none. False if fd is no TCP socket. */
 bool tcp_bytes_acknowledged(int fd, uint64_t *bytes);
+/* Of the present connection; the end of the stream counts as one. */
+bool tcp_bytes_received(int fd, uint64_t *bytes);
 /* Received and not read yet. */
 int socket_unread(int fd);
 /* Data of either direction, whoever moved them. */

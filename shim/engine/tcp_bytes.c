@@ -28,6 +28,15 @@ bool tcp_bytes_acknowledged(int fd, uint64_t *bytes)
 	return known;
 }
 
+bool tcp_bytes_received(int fd, uint64_t *bytes)
+{
+	struct tcp_info info = { .tcpi_bytes_received = 0 };
+	bool known = info_get(fd, &info);
+
+	*bytes = info.tcpi_bytes_received;
+	return known;
+}
+
 bool tcp_has_moved(int fd)
 {
 	struct tcp_info info = { .tcpi_bytes_acked = 0 };

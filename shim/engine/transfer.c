@@ -78,7 +78,7 @@ bool transfer_attend(struct connection *connection, int fd, int flags, bool send
 
 	engine_attend(connection, fd);
 	if (connection->slot->reconnect_wanted)
-		loss_force(connection, fd);
+		loss_force(connection, fd, sends);
 	if (connection->attention & ATTENTION_CONNECT)
 		error = connection_is_pending(connection)
 				? pending_attend(connection, fd, flags, sends)
@@ -228,7 +228,7 @@ static int room_wait(int fd, int64_t until_ns, bool is_full)
 	return 0;
 }
 
-static size_t vector_size(const struct iovec *vector, int count)
+size_t vector_size(const struct iovec *vector, int count)
 {
 	size_t size = 0;
 
@@ -253,6 +253,13 @@ static int keep_wait(struct connection *connection, int fd, int flags, uint32_t 
 	bool is_away = connection->attention & ATTENTION_CONNECT;
 	int error = errno;
 
+	/* The ring waits for what nobody will acknowledge any more. */
+	if (error == EAGAIN && !is_away && tcp_is_lost(fd)) {
+		error = socket_error(fd);
+		error = error ? error : ECONNRESET;
+	}
+	if (error != EAGAIN && error_is_the_calls(error))
+		return error;
 	if (error != EAGAIN)
 		return transient_serve(connection, fd, flags, error, true) ||
 				       loss_serve(connection, fd, error, LOSS_BY_SEND, operation)
@@ -264,19 +271,6 @@ static int keep_wait(struct connection *connection, int fd, int flags, uint32_t 
 	if (is_away)
 		return pending_wait(connection, until_ns);
 	return room_wait(fd, until_ns, fd_takes_output(fd));
-}
-
-/* It only asks for the connection's errno. */
-static ssize_t send_nothing(struct connection *connection, int fd, int flags)
-{
-	const struct transfer_before before = { connection->attention, connection->operation,
-						errno };
-	ssize_t result;
-
-	do
-		result = LIBC(send)(fd, NULL, 0, flags);
-	while (result < 0 && transfer_settle(connection, fd, flags, true, &before, &result));
-	return result;
 }
 
 bool transfer_keeps(const struct connection *connection)
@@ -294,8 +288,6 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 	uint32_t operation;
 	ssize_t sent;
 
-	if (!size)
-		return send_nothing(connection, fd, flags);
 	do {
 		if (connection->attention & ATTENTION_CONNECT &&
 		    !transfer_attend(connection, fd, flags, true)) {
@@ -323,6 +315,11 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 	} while (done < size && !error);
 	if (done && connection->attention & ATTENTION_IDLE)
 		silence_break(connection);
+	/* As by the kernel, it is the next call that is told. */
+	if (done && error_is_loss(error) && !(connection->attention & ATTENTION_CONNECT)) {
+		connection->error = error;
+		attention_change(connection, ATTENTION_FAILED, 0);
+	}
 	if (done || !error) {
 		errno = saved_errno;
 		return (ssize_t)done;

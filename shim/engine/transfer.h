@@ -49,6 +49,8 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
  */
 bool transfer_keeps(const struct connection *connection);
 
+size_t vector_size(const struct iovec *vector, int count);
+
 /* Until when a call may wait, by the timeout of its direction, CLOCK_MONOTONIC; 0: it may not. */
 int64_t transfer_until(int fd, int flags, bool sends);
 
@@ -131,9 +133,12 @@ static inline bool transfer_may_keep(const struct connection *connection,
 	       connection->attention & ATTENTION_KEPT;
 }
 
-static inline bool transfer_is_kept(const struct connection *connection, int count)
+/* A call for no bytes only asks for the connection's errno, or not even that. */
+static inline bool transfer_is_kept(const struct connection *connection, const struct iovec *vector,
+				    int count)
 {
-	return count >= 0 && count <= IOV_MAX && transfer_keeps(connection);
+	return count >= 0 && count <= IOV_MAX && transfer_keeps(connection) &&
+	       vector_size(vector, count);
 }
 
 /*
@@ -201,9 +206,10 @@ static inline bool transfer_is_kept(const struct connection *connection, int cou
 		result_;                                                                           \
 	})
 /* vector and count: the same data, for a connection that keeps them; a negative count: it cannot. */
-#define SEND(fd, flags, vector, count, call)                                                       \
-	TRANSFER(sent, fd, flags, true,                                                            \
-		 transfer_may_keep(connection_, &before_) && transfer_is_kept(connection_, count), \
+#define SEND(fd, flags, vector, count, call)                           \
+	TRANSFER(sent, fd, flags, true,                                \
+		 transfer_may_keep(connection_, &before_) &&           \
+			 transfer_is_kept(connection_, vector, count), \
 		 transfer_keep(connection_, fd, vector, count, flags), call)
 #define RECEIVE(fd, flags, call) TRANSFER(received, fd, flags, false, false, -1, call)
 #define LOOK(fd, flags, call) TRANSFER(looked, fd, flags, false, false, -1, call)

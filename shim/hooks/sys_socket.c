@@ -214,7 +214,7 @@ HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 		result = -1;
 		if (!transfer_begin(connection, fd, flags, true, &before))
 			break;
-		if (transfer_may_keep(connection, &before) && transfer_is_kept(connection, 0))
+		if (transfer_may_keep(connection, &before) && transfer_keeps(connection))
 			return messages_send(fd, messages, count, flags);
 		result = LIBC(sendmmsg)(fd, messages, count, flags);
 	} while (transfer_end(connection, fd, flags, true, &before, &result));
@@ -279,6 +279,8 @@ HOOK ssize_t recvfrom(int fd, void *data, size_t size, int flags, struct sockadd
 HOOK ssize_t __recvfrom_chk(int fd, void *data, size_t size, size_t room, int flags,
 			    struct sockaddr *peer, socklen_t *length)
 {
+	if (asks_errors(flags))
+		return LIBC(__recvfrom_chk)(fd, data, size, room, flags, peer, length);
 	if (only_looks(flags))
 		return LOOK(fd, flags,
 			    LIBC(__recvfrom_chk)(fd, data, size, room, flags, peer, length));

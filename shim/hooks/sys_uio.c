@@ -3,6 +3,12 @@
 #include "shim/engine/transfer.h"
 #include "shim/libc.h"
 
+/* Anywhere else, or in any other way, it cannot be sent again; most likely the kernel refuses it. */
+static int count_kept(int count, off64_t offset, int flags)
+{
+	return offset == -1 && !flags ? count : -1;
+}
+
 HOOK ssize_t readv(int fd, const struct iovec *vector, int count)
 {
 	return RECEIVE(fd, 0, LIBC(readv)(fd, vector, count));
@@ -20,7 +26,8 @@ HOOK ssize_t preadv2(int fd, const struct iovec *vector, int count, off_t offset
 
 HOOK ssize_t pwritev2(int fd, const struct iovec *vector, int count, off_t offset, int flags)
 {
-	return SEND(fd, 0, vector, count, LIBC(pwritev2)(fd, vector, count, offset, flags));
+	return SEND(fd, 0, vector, count_kept(count, offset, flags),
+		    LIBC(pwritev2)(fd, vector, count, offset, flags));
 }
 
 HOOK ssize_t preadv64v2(int fd, const struct iovec *vector, int count, off64_t offset, int flags)
@@ -30,5 +37,6 @@ HOOK ssize_t preadv64v2(int fd, const struct iovec *vector, int count, off64_t o
 
 HOOK ssize_t pwritev64v2(int fd, const struct iovec *vector, int count, off64_t offset, int flags)
 {
-	return SEND(fd, 0, vector, count, LIBC(pwritev64v2)(fd, vector, count, offset, flags));
+	return SEND(fd, 0, vector, count_kept(count, offset, flags),
+		    LIBC(pwritev64v2)(fd, vector, count, offset, flags));
 }
