@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "call.h"
+#include "connect_again.h"
 #include "engine.h"
 #include "hold.h"
 #include "keep.h"
@@ -141,36 +142,12 @@ static bool failure_serve(struct call *call, int *error)
 	return interrupted;
 }
 
-/* As call_end(), for one whose failure is told by this very call. */
-static int connect_told(struct connection *connection)
-{
-	errno = pending_error_take(connection);
-	return -1;
-}
-
-/* The same where the kernel has not been asked: it would have forgotten the old attempt by that. */
-static int connect_tell(struct connection *connection, int fd)
-{
-	if (connection->record->endpoint.kind != ENDPOINT_UNIX)
-		tcp_reset(fd);
-	return connect_told(connection);
-}
-
 /* The attempt of a connect that does not block failed at once: the policy may hold it. */
 static int connect_refused(struct call *call, int error)
 {
 	if (pending_look(call->connection, call->fd, error) == OUTLOOK_FAILED)
 		return connect_told(call->connection);
 	return call_end(call, call->connection->attention & ATTENTION_PENDING ? EINPROGRESS : 0);
-}
-
-static int64_t caller_limit(const struct connection *connection, int fd)
-{
-	struct timeval timeout;
-
-	if (!send_timeout_get(fd, &timeout))
-		return INT64_MAX;
-	return socket_timeout_until(&timeout, connection->began_ns);
 }
 
 /* The first attempt failed. */
@@ -202,113 +179,13 @@ static __attribute__((noinline, cold)) int connect_recover(struct call *call, in
 		return call_end(call, error);
 	}
 	if (call->caller_limit_ns == INT64_MAX)
-		call->caller_limit_ns = caller_limit(connection, call->fd);
+		call->caller_limit_ns = connect_limit(connection, call->fd);
 	while (!failure_serve(call, &error))
 		;
 	return call_end(call, error);
 }
 
 /* ---- the call --------------------------------------------------------------------------------- */
-
-/* Asked by a second connect() while one is held: as if it were under way. */
-static int connect_held(struct connection *connection, int fd)
-{
-	struct timeval limit = { 0, 0 };
-	int error = EALREADY;
-
-	if (operation_is_rebuild(connection)) {
-		errno = EISCONN;
-		return -1;
-	}
-	if (fd_may_block(fd)) {
-		send_timeout_get(fd, &limit);
-		error = pending_wait(connection, socket_timeout_until(&limit, clock_ns()));
-		if (error == 0)
-			return 0;
-		error = error == EAGAIN ? EALREADY : error;
-	}
-	errno = error;
-	return -1;
-}
-
-/*
- * Another thread has read the errno, and is about to say so; perhaps it has begun the
- * next attempt since, of which this says nothing. False if nobody says anything.
- */
-static bool aborted_settle(struct connection *connection, int fd)
-{
-	while (pending_look(connection, fd, 0) == OUTLOOK_UNDER_WAY) {
-		if (tcp_is_connecting(fd) || tcp_is_connected(fd))
-			return true;
-		SYS(SYS_sched_yield);
-	}
-	return connection->attention & ATTENTION_CONNECT;
-}
-
-/* A connect that is pending is asked about, not begun. */
-static int connect_again(struct connection *connection, int fd, const struct sockaddr *peer,
-			 socklen_t length)
-{
-	enum outlook outlook;
-	int result, error;
-
-	pending_run();
-	for (;;) {
-		if (connection->attention & ATTENTION_HELD && connect_held(connection, fd) < 0)
-			return -1;
-		if (connection->attention & ATTENTION_FAILED)
-			return connect_tell(connection, fd);
-		/* The kernel would begin one to the address that the program believes in, should
-		 * another thread just be leaving the attempt. */
-		if (pool_is_named(connection->rule) && !fd_may_block(fd)) {
-			outlook = pending_look(connection, fd, 0);
-			if (outlook == OUTLOOK_HELD || outlook == OUTLOOK_FAILED)
-				continue;
-			if (outlook == OUTLOOK_UNDER_WAY) {
-				errno = EALREADY;
-				return -1;
-			}
-		}
-		result = LIBC(connect)(fd, peer, length);
-		error = result < 0 ? errno : 0;
-		connection->reported = !error;
-		if (!error || error == EISCONN) {
-			pending_connected(connection, fd);
-			return result;
-		}
-		/* Of a call that may block it is our own mode, set for the moment of an attempt. */
-		if (error == EALREADY && fd_may_block(fd) &&
-		    caller_limit(connection, fd) == INT64_MAX)
-			continue;
-		if (error == EALREADY || error == EINPROGRESS || error == EINTR)
-			return result;
-		if (error == ECONNABORTED && aborted_settle(connection, fd))
-			continue;
-		if (pending_look(connection, fd, error) == OUTLOOK_FAILED)
-			return connect_told(connection);
-		if (!(connection->attention & ATTENTION_PENDING))
-			break;
-	}
-	errno = error;
-	return -1;
-}
-
-/* connect(AF_UNSPEC) dissolves an association; what fd stood for is over. */
-static int connect_dissolve(int fd, const struct sockaddr *peer, socklen_t length)
-{
-	struct connection *connection = connection_of(fd);
-	enum outlook outlook = connection_is_pending(connection) ? pending_look(connection, fd, 0)
-								 : OUTLOOK_CONNECTED;
-	int result = LIBC(connect)(fd, peer, length);
-
-	if (result == 0 && outlook == OUTLOOK_HELD)
-		pending_shut(connection);
-	else if (result == 0 && outlook == OUTLOOK_FAILED)
-		pending_anew(connection, true);
-	else if (result == 0)
-		fd_dissolved(fd);
-	return result;
-}
 
 /* As the program makes it. */
 static int attempt_first(struct call *call, uint64_t bound_ns)
@@ -349,33 +226,17 @@ static void pool_enter(struct call *call, const struct sockaddr *own, socklen_t 
 	call->length = length;
 }
 
-/*
- * Asks one that is believed to be connected. Most likely it says EISCONN, or the success that
- * only the program's wait has told so far: then *error is the answer, and there is no
- * operation. Else the entry was stale, and this was the first attempt.
- */
-static bool connect_asks(const struct call *call, struct connection *before, int *error)
+/* Its first attempt, without anything that had to be done. */
+static void connect_succeeded(struct call *call)
 {
-	*error = LIBC(connect)(call->fd, call->peer, call->length) < 0 ? errno : 0;
-	if (*error == EISCONN || *error == EALREADY || (!*error && !before->reported)) {
-		before->reported = 1;
-		return true;
-	}
-	/* Of the connection that was there: it was lost before it was asked about. */
-	return *error == ECONNRESET || *error == EPIPE || *error == ECONNABORTED;
-}
-
-/*
- * The same of one that failed and was shut down: a connect() that begins nothing leaves the
- * failure to be told.
- */
-static bool connect_begins_nothing(const struct call *call, struct connection *before, int *error)
-{
-	*error = LIBC(connect)(call->fd, call->peer, call->length) < 0 ? errno : 0;
-	if (*error == EINVAL)
-		return true;
-	pending_error_take(before);
-	return false;
+	STORE(call->connection->reported, 1);
+	if (call->pooled)
+		pool_connected(call);
+	connection_made(call->connection, call->fd, call->connection->generation);
+	pending_connected(call->connection, call->fd);
+	operation_succeed(call->connection, call->ticket);
+	if (call->named)
+		name_walk_end(&call->name);
 }
 
 static int connect_managed(struct call *call, struct connection *before)
@@ -384,31 +245,21 @@ static int connect_managed(struct call *call, struct connection *before)
 	socklen_t length = call->length;
 	struct sockaddr_in6 endpoint;
 	uint64_t bound = DURATION_OFF;
-	bool connected = before && before->is_stream && !call->send && !operation_ticket(before) &&
-			 (before->slot->state == SLOT_CONNECTED || before->loss);
-	bool anew = before && before->attention & ATTENTION_ANEW;
 	struct target target;
 	int error = 0;
+	enum asked asked = connect_ask(call, before, &error);
+	bool begun = asked == ASKED_BEGUN;
 
-	/* The address that the program gave is not to be tried where it stands for a pool. */
-	if (connected && engine.policy->pool_count && socket_is_fresh(call->fd))
-		connected = false;
-	if (anew && engine.policy->pool_count) {
-		pending_error_take(before);
-		anew = false;
-	}
-	if (anew ? connect_begins_nothing(call, before, &error)
-		 : connected && connect_asks(call, before, &error))
+	if (asked == ASKED_ANSWER)
 		return call_end(call, error);
-	connected = connected || anew;
-	if (!target_choose(&target, call, connected ? NULL : &endpoint)) {
-		if (!connected)
+	if (!target_choose(&target, call, begun ? NULL : &endpoint)) {
+		if (!begun)
 			fd_dissolved(call->fd);
-		return call_end(call, connected ? error : attempt_first(call, DURATION_OFF));
+		return call_end(call, begun ? error : attempt_first(call, DURATION_OFF));
 	}
 	call->connection = connection_open(call->fd, target.record, target.rule, target.owner);
 	if (!call->connection)
-		return call_end(call, connected ? error : attempt_first(call, DURATION_OFF));
+		return call_end(call, begun ? error : attempt_first(call, DURATION_OFF));
 	STORE(call->connection->is_stream, target.is_stream);
 	call->settings = policy_settings(engine.policy, target.rule);
 	call->ticket = operation_begin(call->connection);
@@ -420,27 +271,18 @@ static int connect_managed(struct call *call, struct connection *before)
 	if (fd_kind(call->fd) & FD_NONBLOCKING || (call->pooled && fd_is_nonblocking(call->fd)))
 		pending_begin(call);
 	else if (first_is_bounded(call) && target.is_stream) {
-		call->caller_limit_ns = caller_limit(call->connection, call->fd);
+		call->caller_limit_ns = connect_limit(call->connection, call->fd);
 		bound = call_attempt_bound(call);
 	}
-	if (!connected)
+	if (!begun)
 		error = attempt_first(call, bound);
-	if (!error && call->send && !tcp_is_connected(call->fd)) {
+	if (__builtin_expect(error != 0, 0))
+		return connect_recover(call, error);
+	if (call->send && !tcp_is_connected(call->fd))
 		pending_commit(call);
-		return 0;
-	}
-	if (__builtin_expect(error == 0, 1)) {
-		STORE(call->connection->reported, 1);
-		if (call->pooled)
-			pool_connected(call);
-		connection_made(call->connection, call->fd, call->connection->generation);
-		pending_connected(call->connection, call->fd);
-		operation_succeed(call->connection, call->ticket);
-		if (call->named)
-			name_walk_end(&call->name);
-		return 0;
-	}
-	return connect_recover(call, error);
+	else
+		connect_succeeded(call);
+	return 0;
 }
 
 int engine_connect(int fd, const struct sockaddr *peer, socklen_t length)
