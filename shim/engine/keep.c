@@ -7,40 +7,12 @@
 
 #include "call.h"
 #include "engine.h"
+#include "keep_inside.h"
 #include "keep_ring.h"
 #include "operation.h"
 #include "pending_state.h"
 #include "shim/sys.h"
 #include "tcp.h"
-
-static const struct policy_transfer *transfer_of(const struct connection *connection)
-{
-	return &connection_settings(connection)->transfer;
-}
-
-static bool is_one_way(const struct connection *connection)
-{
-	return transfer_of(connection)->replay == REPLAY_ONE_WAY;
-}
-
-/* ---- the lock ------------------------------------------------------------------------ */
-
-static void keep_lock(struct keep *keep, uint64_t *signals)
-{
-	uint32_t free = 0;
-
-	sys_signals_block(signals);
-	while (!atomic_compare_exchange_weak(&keep->lock, &free, 1)) {
-		free = 0;
-		SYS(SYS_sched_yield);
-	}
-}
-
-static void keep_unlock(struct keep *keep, const uint64_t *signals)
-{
-	atomic_store_explicit(&keep->lock, 0, memory_order_release);
-	sys_signals_restore(signals);
-}
 
 /* ---- beginning and end -------------------------------------------------------------------- */
 
@@ -258,14 +230,6 @@ static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *ve
 	return sent;
 }
 
-/* The offset up to which the peer's kernel has everything. acknowledged: on this TCP connection. */
-static uint64_t offset_acknowledged(const struct keep *keep, uint64_t acknowledged)
-{
-	uint64_t has = keep->base + (acknowledged > keep->before ? acknowledged - keep->before : 0);
-
-	return has < keep->given ? has : keep->given;
-}
-
 /* A record that did not fit has come to its end, and the peer has it: all is kept again. */
 static void overflow_end(struct keep *keep, const struct policy_transfer *transfer, uint64_t has)
 {
@@ -288,7 +252,7 @@ static uint64_t room_make(struct keep *keep, const struct policy_transfer *trans
 	/* All bytes that were given and are not in the kernel's queue any more. */
 	if (!tcp_bytes_acknowledged(fd, &acknowledged))
 		return 0;
-	has = offset_acknowledged(keep, acknowledged);
+	has = ring_acknowledged(keep, acknowledged);
 	if (keep->is_overflowed)
 		overflow_end(keep, transfer, has);
 	queued = keep->end - keep->start;
@@ -374,6 +338,19 @@ ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vec
 	return sent;
 }
 
+int keep_flush(struct connection *connection, int fd)
+{
+	struct keep *keep = connection_kept(connection);
+	int saved_errno = errno, error;
+	uint64_t signals;
+
+	keep_lock(keep, &signals);
+	error = flush(keep, fd);
+	keep_unlock(keep, &signals);
+	errno = saved_errno;
+	return error;
+}
+
 static void spoil(struct keep *keep)
 {
 	/* What comes later is not the first. */
@@ -440,111 +417,4 @@ bool keep_is_answered(const struct connection *connection)
 
 	return keep && connection->attention & ATTENTION_KEPT && keep->is_answered &&
 	       keep->any_answer;
-}
-
-/* ---- the loss ------------------------------------------------------------------------------- */
-
-static bool head_is(const struct keep *keep, const char *bytes, uint8_t length)
-{
-	return keep->head_length >= length && memcmp(keep->head, bytes, length) == 0;
-}
-
-void keep_describe(struct connection *connection, struct policy_loss *loss)
-{
-	struct keep *keep = connection_kept(connection);
-	uint64_t signals;
-
-	/* There was no memory for it, or `max_buffer` is 0: what was sent cannot be sent again. */
-	if (!keep || !(connection->attention & ATTENTION_KEPT)) {
-		loss->is_overflowed = loss->bytes_moved > 0;
-		return;
-	}
-	keep_lock(keep, &signals);
-	loss->is_session = ((keep->is_headless || head_is(keep, "\x16\x03", 2) ||
-			     head_is(keep, "SSH-", 4)) &&
-			    keep->any_answer) ||
-			   (keep->is_greeted && !is_one_way(connection));
-	/* Between two exchanges nothing has to be sent again: what comes is another one. */
-	if (is_one_way(connection) || !keep->is_answered) {
-		loss->is_overflowed = keep->is_overflowed;
-		loss->exchanges = keep->exchanges;
-	}
-	keep_unlock(keep, &signals);
-}
-
-/* What is skipped since its record's beginning is kept no more is lost, and counted. */
-static uint64_t one_way_rewind(struct connection *connection, struct keep *keep,
-			       const struct policy_transfer *transfer, uint64_t acknowledged)
-{
-	uint64_t has = offset_acknowledged(keep, acknowledged);
-	uint64_t from = has > transfer->overlap_bytes ? has - transfer->overlap_bytes : 0;
-	uint64_t oldest = ring_oldest(keep);
-
-	if (acknowledged < keep->before)
-		store_count(connection->record, COUNTER_lost_bytes, keep->before - acknowledged);
-	if (from < oldest)
-		from = oldest;
-	if (record_begin(keep, transfer, oldest, &from))
-		return from;
-	from = record_next(keep, transfer, oldest);
-	if (from > has)
-		store_count(connection->record, COUNTER_lost_bytes, from - has);
-	return from;
-}
-
-void keep_rewind(struct connection *connection, uint64_t acknowledged,
-		 const struct policy_transfer *transfer)
-{
-	struct keep *keep = connection_kept(connection);
-	uint64_t signals, from;
-
-	keep_lock(keep, &signals);
-	from = keep->is_answered ? keep->end : keep->start;
-	if (transfer->replay == REPLAY_ONE_WAY)
-		from = one_way_rewind(connection, keep, transfer, acknowledged);
-	else if (keep->end > from)
-		keep->exchanges++;
-	if (keep->given > from)
-		store_count(connection->record, COUNTER_replayed_bytes, keep->given - from);
-	keep->given = keep->base = from;
-	keep->before = 0;
-	if (keep->start > from)
-		keep->start = from;
-	keep_unlock(keep, &signals);
-}
-
-bool keep_is_given(const struct connection *connection)
-{
-	const struct keep *keep = connection_kept(connection);
-
-	return keep->given > keep->base;
-}
-
-int keep_flush(struct connection *connection, int fd)
-{
-	struct keep *keep = connection_kept(connection);
-	int saved_errno = errno, error;
-	uint64_t signals;
-
-	keep_lock(keep, &signals);
-	error = flush(keep, fd);
-	keep_unlock(keep, &signals);
-	errno = saved_errno;
-	return error;
-}
-
-uint64_t keep_left(struct connection *connection, int fd)
-{
-	struct keep *keep = connection_kept(connection);
-	uint64_t acknowledged, signals, left, given;
-
-	keep_lock(keep, &signals);
-	given = keep->before + keep->given - keep->base;
-	/* Closed unseen, it is the kernel that hands over what it was given; and before the first
-	 * attempt to make it anew the socket still speaks of the connection that was lost. */
-	if (!tcp_bytes_acknowledged(fd, &acknowledged) || acknowledged > given)
-		acknowledged = given;
-	left = keep->before + keep->end - keep->base - acknowledged;
-	keep_unlock(keep, &signals);
-	return left;
 }

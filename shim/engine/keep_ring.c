@@ -117,6 +117,13 @@ bool ring_has_word(const struct keep *keep, const char *word)
 	return !word[found];
 }
 
+uint64_t ring_acknowledged(const struct keep *keep, uint64_t acknowledged)
+{
+	uint64_t has = keep->base + (acknowledged > keep->before ? acknowledged - keep->before : 0);
+
+	return has < keep->given ? has : keep->given;
+}
+
 uint64_t ring_oldest(const struct keep *keep)
 {
 	return keep->end > keep->size ? keep->end - keep->size : 0;

@@ -15,6 +15,8 @@ void ring_put(struct keep *keep, const uint8_t *bytes, size_t size);
 size_t ring_take(struct keep *keep, const uint8_t *bytes, size_t size);
 /* Whether a word, which begins with a byte that it has only once, in small letters, is in the head. */
 bool ring_has_word(const struct keep *keep, const char *word);
+/* The offset up to which the peer's kernel has everything. acknowledged: on this TCP connection. */
+uint64_t ring_acknowledged(const struct keep *keep, uint64_t acknowledged);
 /* The first offset whose byte is there still. */
 uint64_t ring_oldest(const struct keep *keep);
 
