@@ -90,11 +90,12 @@ void pending_bound(struct connection *connection)
 
 void pending_commit(struct call *call)
 {
-	struct pending *pending = call->connection->pending;
+	struct pending *pending;
 	uint64_t signals;
 
 	if (!pending_begin(call))
 		return;
+	pending = call->connection->pending;
 	schedule_lock(&signals);
 	if (claim_take(pending)) {
 		pending->call.committed = true;
