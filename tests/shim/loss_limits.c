@@ -330,13 +330,16 @@ static int fds_open(void)
 static void closed_meanwhile(void)
 {
 	struct script *script = server_script("LR gR s1e");
-	int fd, before;
+	int fd, low, before;
 	char byte;
 
 	expect_held(recv(lost_socket(script), &byte, 1, MSG_DONTWAIT), EAGAIN);
 	server_return(script);
 	before = fds_open();
-	fd = script_connect(script);
+	/* Not the lowest free number: that is the server's as long as it waits in accept(). */
+	fd = fcntl(low = stream_socket(&script->server), F_DUPFD_CLOEXEC, 100);
+	close(low);
+	REQUIRE(server_connect(&script->server, fd) == 0);
 	server_go(script);
 	until_lost(fd);
 	shutdown(script->server.fd, SHUT_RDWR);
