@@ -85,11 +85,6 @@
 	H(int, setresuid, (uid_t real, uid_t effective, uid_t saved))                      \
 	H(int, execve, (const char *path, char *const *arguments, char *const *names))     \
 	H(int, execv, (const char *path, char *const *arguments))                          \
-	H(int, execvp, (const char *file, char *const *arguments))                         \
-	H(int, execvpe, (const char *file, char *const *arguments, char *const *names))    \
-	H(int, execveat, (int directory, const char *path, char *const *arguments,         \
-	  char *const *names, int flags))                                                  \
-	H(int, fexecve, (int fd, char *const *arguments, char *const *names))              \
 	H(void, _exit, (int status))                                                       \
 	H(void, _Exit, (int status))                                                       \
 	H(void, quick_exit, (int status))                                                  \

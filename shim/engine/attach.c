@@ -346,12 +346,19 @@ static void leave(void)
 	sys_close(directory);
 }
 
-void engine_drain(void)
+static void drain_own(bool ends)
+{
+	if (engine.policy && engine_memory(NULL) == MEMORY_OWN)
+		drain_all(ends);
+}
+
+void engine_exec(const char *path)
 {
 	int saved_errno = errno;
 
-	if (engine.policy && engine_memory(NULL) == MEMORY_OWN)
-		drain_all();
+	/* Many a program tries one place after the other. */
+	if (SYS(SYS_faccessat, AT_FDCWD, path, X_OK) == 0)
+		drain_own(false);
 	errno = saved_errno;
 }
 
@@ -359,7 +366,7 @@ void engine_leave(void)
 {
 	int saved_errno = errno;
 
-	engine_drain();
+	drain_own(true);
 	leave();
 	errno = saved_errno;
 }

@@ -347,6 +347,6 @@ ssize_t engine_send_connecting(int fd, const struct msghdr *message, const void 
 	if (!call.connection)
 		return send.result;
 	if (transfer_keeps(call.connection) && send.result > 0)
-		keep_missed(call.connection, (uint64_t)send.result);
+		keep_spoil(call.connection, (uint64_t)send.result);
 	return transfer_sent(call.connection, send.result);
 }

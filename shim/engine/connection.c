@@ -313,6 +313,7 @@ struct connection *connection_open(int fd, uint32_t record, int rule, int32_t ow
 	STORE(connection->is_half_closed, 0);
 	STORE(connection->loss, LOSS_NONE);
 	STORE(connection->attention, 0);
+	STORE(connection->cookie, 0);
 	STORE(connection->fds, 1);
 	STORE(slot->fd, fd);
 	STORE(slot->rule, rule);

@@ -44,7 +44,8 @@ static bool drain_step(struct connection *connection, int fd, int64_t until_ns)
 	       loss_serve(connection, fd, error, LOSS_BY_SEND, connection->operation);
 }
 
-static void drain(struct connection *connection, int fd, int64_t began_ns)
+/* ends: whatever is left then is lost. */
+static void drain(struct connection *connection, int fd, int64_t began_ns, bool ends)
 {
 	int64_t pause = FIRST_LOOK_NS, until;
 	int saved_errno = errno;
@@ -61,21 +62,22 @@ static void drain(struct connection *connection, int fd, int64_t began_ns)
 		SYS(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL);
 		pause = pause < LAST_LOOK_NS ? 2 * pause : pause;
 	}
-	left = keep_left(connection, fd);
+	left = ends ? keep_left(connection, fd) : 0;
 	if (left)
 		store_count(connection_record(connection), COUNTER_lost_bytes, left);
-	keep_end(connection);
+	if (ends)
+		keep_end(connection);
 	errno = saved_errno;
 }
 
 void drain_output(struct connection *connection, int fd)
 {
 	if (is_drained(connection) && connection->fds == 1)
-		drain(connection, fd, clock_ns());
+		drain(connection, fd, clock_ns(), true);
 }
 
 /* By whatever number stands for it still. */
-static void drain_those(bool are_away, int64_t began_ns)
+static void drain_those(bool are_away, int64_t began_ns, bool ends)
 {
 	struct connection *connection;
 
@@ -88,15 +90,15 @@ static void drain_those(bool are_away, int64_t began_ns)
 			continue;
 		fd = connection_fd(connection);
 		if (fd >= 0)
-			drain(connection, fd, began_ns);
+			drain(connection, fd, began_ns, ends);
 	}
 }
 
 /* `drain` is for all of them together; those that only have to be heard of come first. */
-void drain_all(void)
+void drain_all(bool ends)
 {
 	int64_t began = clock_ns();
 
-	drain_those(false, began);
-	drain_those(true, began);
+	drain_those(false, began, ends);
+	drain_those(true, began, ends);
 }

@@ -15,7 +15,7 @@
  */
 void drain_output(struct connection *connection, int fd);
 
-/* The process ends. */
-void drain_all(void);
+/* The same of all. ends: the process does, and what is left is lost with it. */
+void drain_all(bool ends);
 
 #endif

@@ -95,7 +95,7 @@ void failure_decide(struct call *call, int error, struct operation_failure *fail
 	if (call->named && failure->decision != DECISION_NONE)
 		situation.sibling = (uint8_t)siblings_ask(call, error, &situation.other_endpoint);
 	if (call->resent) {
-		keep_describe(connection, &loss);
+		keep_describe(connection, call->fd, &loss);
 		situation.loss = &loss;
 	}
 	failure->verdict = policy_decide(engine.policy, connection->rule, &situation);

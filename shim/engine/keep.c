@@ -41,9 +41,10 @@ static bool ring_make(struct keep *keep, uint64_t size)
 {
 	keep->bytes = sys_memory(size);
 	keep->size = size;
-	keep->start = keep->given = keep->end = keep->base = keep->before = 0;
+	keep->start = keep->given = keep->end = keep->base = keep->floor = 0;
 	keep->is_answered = true;
 	keep->is_headless = false;
+	expect_begin(&keep->expect);
 	keep->any_answer = 0;
 	keep->is_greeted = 0;
 	keep->is_overflowed = false;
@@ -80,7 +81,7 @@ void keep_begin(struct connection *connection, int fd, const struct policy_setti
 		attention_set(connection, ATTENTION_KEPT);
 		schedule_tend(1);
 		if (connection_bytes(connection, &sent, &received) && sent)
-			keep_missed(connection, sent);
+			keep_spoil(connection, sent);
 	}
 	errno = saved_errno;
 }
@@ -198,12 +199,6 @@ static int flush(struct keep *keep, int fd)
 	return 0;
 }
 
-/* Its request's body is sent after a word of the server's: what is left of it is no request. */
-static bool exchange_goes_on(const struct keep *keep)
-{
-	return !keep->is_overflowed && ring_has_word(keep, "\r\nexpect:");
-}
-
 static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *vector, int count,
 			       size_t skip, int flags)
 {
@@ -215,7 +210,9 @@ static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *ve
 		return sent;
 	head_keep(keep, cut, pieces, (size_t)sent);
 	if (keep->is_answered) {
-		keep->is_overflowed = exchange_goes_on(keep);
+		/* A body that waited for a word of the server's is no request by itself. */
+		keep->is_overflowed = expect_told(&keep->expect);
+		expect_begin(&keep->expect);
 		keep->start = keep->end;
 		keep->is_answered = false;
 		keep->exchanges = 0;
@@ -227,18 +224,8 @@ static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *ve
 	if (!keep->is_overflowed)
 		bytes_keep(keep, cut, pieces, (size_t)sent);
 	keep->given = keep->end;
+	expect_look(&keep->expect, cut, pieces, (size_t)sent);
 	return sent;
-}
-
-/* A record that did not fit has come to its end, and the peer has it: all is kept again. */
-static void overflow_end(struct keep *keep, const struct policy_transfer *transfer, uint64_t has)
-{
-	uint64_t next = record_next(keep, transfer, keep->start);
-
-	if (next <= has && record_begin(keep, transfer, keep->start, &next) && next > keep->start) {
-		keep->start = next;
-		keep->is_overflowed = false;
-	}
 }
 
 /* How much more fits without losing what may have to be sent again. */
@@ -253,8 +240,7 @@ static uint64_t room_make(struct keep *keep, const struct policy_transfer *trans
 	if (!tcp_bytes_acknowledged(fd, &acknowledged))
 		return 0;
 	has = ring_acknowledged(keep, acknowledged);
-	if (keep->is_overflowed)
-		overflow_end(keep, transfer, has);
+	ring_recover(keep, transfer, has);
 	queued = keep->end - keep->start;
 	if (queued < keep->size)
 		return keep->size - queued;
@@ -351,40 +337,20 @@ int keep_flush(struct connection *connection, int fd)
 	return error;
 }
 
-static void spoil(struct keep *keep)
+void keep_spoil(struct connection *connection, uint64_t bytes)
 {
-	/* What comes later is not the first. */
+	struct keep *keep = connection_kept(connection);
+	uint64_t signals;
+
+	keep_lock(keep, &signals);
+	/* It may have been anything, a handshake as well; and what comes later is not the first. */
+	if (!keep->head_length)
+		keep->is_headless = true;
 	keep->head_length = KEEP_HEAD;
-	if (keep->is_answered) {
-		keep->start = keep->given = keep->end;
-		keep->is_answered = false;
-	}
+	keep->end += bytes;
+	keep->start = keep->given = keep->floor = keep->end;
+	keep->is_answered = false;
 	keep->is_overflowed = true;
-}
-
-void keep_spoil(struct connection *connection)
-{
-	struct keep *keep = connection_kept(connection);
-	uint64_t signals;
-
-	keep_lock(keep, &signals);
-	spoil(keep);
-	keep_unlock(keep, &signals);
-}
-
-void keep_missed(struct connection *connection, uint64_t bytes)
-{
-	struct keep *keep = connection_kept(connection);
-	uint64_t signals;
-
-	keep_lock(keep, &signals);
-	keep->before += bytes;
-	/* It may have been anything, a handshake as well. */
-	keep->is_headless = true;
-	spoil(keep);
-	/* One way they are lost with the connection, and no more than they. */
-	if (is_one_way(connection))
-		keep->is_overflowed = false;
 	keep_unlock(keep, &signals);
 }
 

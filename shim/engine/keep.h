@@ -27,6 +27,7 @@
 #include <sys/uio.h>
 
 #include "connection.h"
+#include "expect.h"
 #include "policy/policy.h"
 
 #define KEEP_HEAD 4
@@ -44,8 +45,9 @@ struct keep {
 	uint8_t *_Atomic bytes; /* the ring; NULL: nothing is kept */
 	uint64_t size;
 	uint64_t start, given, end;
-	uint64_t base;   /* where the present TCP connection begins */
-	uint64_t before; /* bytes that it was given before anything was kept */
+	uint64_t base;        /* where the present TCP connection begins */
+	struct expect expect; /* of the exchange */
+	uint64_t floor;       /* nothing below is in the ring: it was sent unseen */
 	_Atomic uint8_t is_answered;
 	_Atomic bool any_answer; /* an answer byte came at some time, and be it before all else */
 	_Atomic uint8_t is_greeted; /* by the server, before anything was sent: a session */
@@ -84,11 +86,8 @@ void keep_forget(struct connection *connection);
 ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vector, int count,
 		  size_t skip, int flags, bool is_away);
 
-/* Something was sent that could not be looked at. */
-void keep_spoil(struct connection *connection);
-
-/* The connection was made by sending so many bytes, before anything could be kept. */
-void keep_missed(struct connection *connection, uint64_t bytes);
+/* So many bytes were sent that could not be looked at. */
+void keep_spoil(struct connection *connection, uint64_t bytes);
 
 /* size bytes were delivered to the program. */
 void keep_deliver(struct connection *connection, size_t size);
@@ -100,7 +99,7 @@ bool keep_is_unanswered(const struct connection *connection);
 bool keep_is_answered(const struct connection *connection);
 
 /* What the ring says to the decision. */
-void keep_describe(struct connection *connection, struct policy_loss *loss);
+void keep_describe(struct connection *connection, int fd, struct policy_loss *loss);
 
 /*
  * The connection is lost, and will be made anew: chooses what has to be sent again.

@@ -11,10 +11,10 @@ static bool head_is(const struct keep *keep, const char *bytes, uint8_t length)
 	return keep->head_length >= length && memcmp(keep->head, bytes, length) == 0;
 }
 
-void keep_describe(struct connection *connection, struct policy_loss *loss)
+void keep_describe(struct connection *connection, int fd, struct policy_loss *loss)
 {
 	struct keep *keep = connection_kept(connection);
-	uint64_t signals;
+	uint64_t signals, acknowledged;
 
 	/* There was no memory for it, or `max_buffer` is 0: what was sent cannot be sent again. */
 	if (!keep || !(connection->attention & ATTENTION_KEPT)) {
@@ -26,6 +26,8 @@ void keep_describe(struct connection *connection, struct policy_loss *loss)
 			     head_is(keep, "SSH-", 4)) &&
 			    keep->any_answer) ||
 			   (keep->is_greeted && !is_one_way(connection));
+	if (is_one_way(connection) && tcp_bytes_acknowledged(fd, &acknowledged))
+		ring_recover(keep, transfer_of(connection), ring_acknowledged(keep, acknowledged));
 	/* Between two exchanges nothing has to be sent again: what comes is another one. */
 	if (is_one_way(connection) || !keep->is_answered) {
 		loss->is_overflowed = keep->is_overflowed;
@@ -42,8 +44,6 @@ static uint64_t one_way_rewind(struct connection *connection, struct keep *keep,
 	uint64_t from = has > transfer->overlap_bytes ? has - transfer->overlap_bytes : 0;
 	uint64_t oldest = ring_oldest(keep);
 
-	if (acknowledged < keep->before)
-		store_count(connection->record, COUNTER_lost_bytes, keep->before - acknowledged);
 	if (from < oldest)
 		from = oldest;
 	if (record_begin(keep, transfer, oldest, &from))
@@ -69,7 +69,6 @@ void keep_rewind(struct connection *connection, uint64_t acknowledged,
 	if (keep->given > from)
 		store_count(connection->record, COUNTER_replayed_bytes, keep->given - from);
 	keep->given = keep->base = from;
-	keep->before = 0;
 	if (keep->start > from)
 		keep->start = from;
 	keep_unlock(keep, &signals);
@@ -88,12 +87,12 @@ uint64_t keep_left(struct connection *connection, int fd)
 	uint64_t acknowledged, signals, left, given;
 
 	keep_lock(keep, &signals);
-	given = keep->before + keep->given - keep->base;
+	given = keep->given - keep->base;
 	/* Closed unseen, it is the kernel that hands over what it was given; and before the first
 	 * attempt to make it anew the socket still speaks of the connection that was lost. */
 	if (!tcp_bytes_acknowledged(fd, &acknowledged) || acknowledged > given)
 		acknowledged = given;
-	left = keep->before + keep->end - keep->base - acknowledged;
+	left = keep->end - keep->base - acknowledged;
 	keep_unlock(keep, &signals);
 	return left;
 }

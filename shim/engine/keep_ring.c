@@ -97,34 +97,27 @@ uint64_t record_next(const struct keep *keep, const struct policy_transfer *tran
 	return offset < keep->end ? offset + 1 : offset;
 }
 
-/* Of a request's head; what lies behind so much of it is not looked at. */
-#define WORD_WITHIN 8192
-
-bool ring_has_word(const struct keep *keep, const char *word)
-{
-	uint64_t end = keep->end - keep->start < WORD_WITHIN ? keep->end
-							     : keep->start + WORD_WITHIN;
-	size_t found = 0;
-
-	for (uint64_t at = keep->start; at < end && word[found]; at++) {
-		uint8_t byte = ring_at(keep, at);
-
-		if (byte >= 'A' && byte <= 'Z')
-			byte = (uint8_t)(byte - 'A' + 'a');
-		/* The word's first byte is in it once only. */
-		found = byte == (uint8_t)word[found] ? found + 1 : byte == (uint8_t)word[0];
-	}
-	return !word[found];
-}
-
 uint64_t ring_acknowledged(const struct keep *keep, uint64_t acknowledged)
 {
-	uint64_t has = keep->base + (acknowledged > keep->before ? acknowledged - keep->before : 0);
+	uint64_t has = keep->base + acknowledged;
 
 	return has < keep->given ? has : keep->given;
 }
 
 uint64_t ring_oldest(const struct keep *keep)
 {
-	return keep->end > keep->size ? keep->end - keep->size : 0;
+	uint64_t oldest = keep->end > keep->size ? keep->end - keep->size : 0;
+
+	return oldest > keep->floor ? oldest : keep->floor;
+}
+
+void ring_recover(struct keep *keep, const struct policy_transfer *transfer, uint64_t has)
+{
+	uint64_t next = record_next(keep, transfer, keep->start);
+
+	if (keep->is_overflowed && next <= has && next > keep->start &&
+	    record_begin(keep, transfer, keep->start, &next) && next > keep->start) {
+		keep->start = next;
+		keep->is_overflowed = false;
+	}
 }

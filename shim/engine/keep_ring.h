@@ -13,10 +13,13 @@ size_t ring_piece(const struct keep *keep, uint64_t from, uint64_t to);
 void ring_put(struct keep *keep, const uint8_t *bytes, size_t size);
 /* The same from where the program's own pointer leads: how much could be read. */
 size_t ring_take(struct keep *keep, const uint8_t *bytes, size_t size);
-/* Whether a word, which begins with a byte that it has only once, in small letters, is in the head. */
-bool ring_has_word(const struct keep *keep, const char *word);
 /* The offset up to which the peer's kernel has everything. acknowledged: on this TCP connection. */
 uint64_t ring_acknowledged(const struct keep *keep, uint64_t acknowledged);
+/*
+ * One way: something was not kept whole. If its record has come to its end, and the peer has all up
+ * to `has`, beyond that, everything is kept again.
+ */
+void ring_recover(struct keep *keep, const struct policy_transfer *transfer, uint64_t has);
 /* The first offset whose byte is there still. */
 uint64_t ring_oldest(const struct keep *keep);
 

@@ -23,17 +23,20 @@ bool error_is_loss(int error)
 
 /*
  * Bytes of the present TCP connection were read past our hooks, by stdio or io_uring: which of
- * what was sent they answered is not known. The end of the stream counts as one.
+ * what was sent they answered is not known. The end of the stream counts as one; after a reset
+ * without an end before it the errno is ECONNRESET.
  */
-static bool is_read_unseen(const struct connection *connection, int fd, uint64_t received_before)
+static bool is_read_unseen(const struct connection *connection, int fd, int error,
+			   uint64_t received_before)
 {
 	uint64_t sent, received, arrived;
 
 	return connection_bytes(connection, &sent, &received) && tcp_bytes_received(fd, &arrived) &&
-	       arrived > received - received_before + (uint64_t)socket_unread(fd) + 1;
+	       arrived > received - received_before + (uint64_t)socket_unread(fd) +
+				 (error != ECONNRESET);
 }
 
-static void loss_describe(struct connection *connection, int fd, enum loss_finder finder,
+static void loss_describe(struct connection *connection, int fd, int error, enum loss_finder finder,
 			  const struct keep *keep, struct policy_loss *loss)
 {
 	uint64_t sent = 1, received = 0;
@@ -46,10 +49,10 @@ static void loss_describe(struct connection *connection, int fd, enum loss_finde
 		.is_shared = connection->is_shared,
 		.is_half_closed = connection->is_half_closed,
 		.is_answered = socket_unread(fd) > 0 || is_waited_for ||
-			       is_read_unseen(connection, fd, keep->received_before),
+			       is_read_unseen(connection, fd, error, keep->received_before),
 		.is_immovable = connection->record->endpoint.kind != ENDPOINT_TCP,
 	};
-	keep_describe(connection, loss);
+	keep_describe(connection, fd, loss);
 }
 
 /* How often it was tried to make the connection anew, the last time. */
@@ -96,7 +99,7 @@ static void loss_decide(struct connection *connection, int fd, int error, enum l
 		.loss = &loss,
 	};
 
-	loss_describe(connection, fd, finder, keep, &loss);
+	loss_describe(connection, fd, error, finder, keep, &loss);
 	failure_classify(failure, settings, situation.error,
 			 policy_classify(settings, AF_INET, situation.error));
 	situation.category = (uint8_t)failure->category;

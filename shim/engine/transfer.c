@@ -188,7 +188,7 @@ static bool settle(struct connection *connection, int fd, int flags, bool sends,
 		if (connection->attention & ATTENTION_IDLE)
 			silence_break(connection);
 		if (transfer_keeps(connection) && sends)
-			keep_spoil(connection);
+			keep_spoil(connection, (uint64_t)*result);
 		else if (transfer_keeps(connection))
 			keep_deliver(connection, (size_t)*result);
 		return false;
@@ -206,6 +206,21 @@ bool transfer_settle(struct connection *connection, int fd, int flags, bool send
 		return false;
 	errno = before->saved_errno;
 	return true;
+}
+
+bool transfer_back(struct connection *connection, int fd, int flags)
+{
+	int error = 0;
+
+	while (!error && connection->attention & ATTENTION_HELD &&
+	       connection_is_pending(connection))
+		error = may_wait(fd, flags) ? pending_wait(connection, blocking_until(fd, true))
+					    : EAGAIN;
+	if (!error && connection->attention & ATTENTION_FAILED && connection_is_pending(connection))
+		error = pending_error_take(connection);
+	if (error)
+		errno = error;
+	return !error;
 }
 
 /* ---- sends that are kept -------------------------------------------------------------------- */
@@ -256,7 +271,7 @@ static int keep_wait(struct connection *connection, int fd, int flags, uint32_t 
 	/* The ring waits for what nobody will acknowledge any more. */
 	if (error == EAGAIN && !is_away && tcp_is_lost(fd)) {
 		error = socket_error(fd);
-		error = error ? error : ECONNRESET;
+		error = error ? error : EPIPE;
 	}
 	if (error != EAGAIN && error_is_the_calls(error))
 		return error;
@@ -296,6 +311,12 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 		}
 		operation = connection->operation;
 		is_away = connection->attention & ATTENTION_CONNECT;
+		/* As by the kernel, it is the next call that is told: the socket is not asked why. */
+		if (done && !is_away && tcp_is_lost(fd)) {
+			if (loss_serve(connection, fd, ECONNRESET, LOSS_BY_SEND, operation))
+				continue;
+			break;
+		}
 		sent = keep_send(connection, fd, vector, count, done, flags, is_away);
 		if (sent >= 0) {
 			done += (size_t)sent;
@@ -315,11 +336,6 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 	} while (done < size && !error);
 	if (done && connection->attention & ATTENTION_IDLE)
 		silence_break(connection);
-	/* As by the kernel, it is the next call that is told. */
-	if (done && error_is_loss(error) && !(connection->attention & ATTENTION_CONNECT)) {
-		connection->error = error;
-		attention_change(connection, ATTENTION_FAILED, 0);
-	}
 	if (done || !error) {
 		errno = saved_errno;
 		return (ssize_t)done;

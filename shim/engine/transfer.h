@@ -54,6 +54,18 @@ size_t vector_size(const struct iovec *vector, int count);
 /* Until when a call may wait, by the timeout of its direction, CLOCK_MONOTONIC; 0: it may not. */
 int64_t transfer_until(int fd, int flags, bool sends);
 
+/*
+ * Before a send that is not kept, on a connection that is being made anew: waits until it is
+ * there again. False if errno is the answer.
+ */
+bool transfer_back(struct connection *connection, int fd, int flags);
+
+static inline bool transfer_may_pass(struct connection *connection, int fd, int flags)
+{
+	return !__builtin_expect(connection->attention & ATTENTION_HELD, 0) ||
+	       transfer_back(connection, fd, flags);
+}
+
 /* Whether there is anything to do before a call. */
 static inline bool transfer_wants(const struct connection *connection)
 {
@@ -199,6 +211,8 @@ static inline bool transfer_is_kept(const struct connection *connection, const s
 					result_ = (kept);                                          \
 					break;                                                     \
 				}                                                                  \
+				if ((sends) && !transfer_may_pass(connection_, fd, flags))         \
+					break;                                                     \
 				result_ = (call);                                                  \
 			} while (transfer_end(connection_, fd, flags, sends, &before_, &result_)); \
 			transfer_##counted(connection_, result_);                                  \

@@ -154,39 +154,14 @@ HOOK pid_t fork(void)
 /* The memory goes, and with it what could be sent again. */
 HOOK int execve(const char *path, char *const *arguments, char *const *names)
 {
-	engine_drain();
+	engine_exec(path);
 	return LIBC(execve)(path, arguments, names);
 }
 
 HOOK int execv(const char *path, char *const *arguments)
 {
-	engine_drain();
+	engine_exec(path);
 	return LIBC(execv)(path, arguments);
-}
-
-HOOK int execvp(const char *file, char *const *arguments)
-{
-	engine_drain();
-	return LIBC(execvp)(file, arguments);
-}
-
-HOOK int execvpe(const char *file, char *const *arguments, char *const *names)
-{
-	engine_drain();
-	return LIBC(execvpe)(file, arguments, names);
-}
-
-HOOK int execveat(int directory, const char *path, char *const *arguments, char *const *names,
-		  int flags)
-{
-	engine_drain();
-	return LIBC(execveat)(directory, path, arguments, names, flags);
-}
-
-HOOK int fexecve(int fd, char *const *arguments, char *const *names)
-{
-	engine_drain();
-	return LIBC(fexecve)(fd, arguments, names);
 }
 
 /* Forked children end this way, past every destructor. */
