@@ -2,6 +2,7 @@
 #include "connection.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 
 #include "drain.h"
@@ -404,11 +405,21 @@ void connections_share(void)
 		connection->is_shared = 1;
 }
 
+/* As dup2() would refuse it. */
+static bool is_beyond_limit(int fd)
+{
+	struct rlimit limit;
+
+	return SYS(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) == 0 &&
+	       (rlim_t)fd >= limit.rlim_cur;
+}
+
 void fd_replacing(int fd, int target)
 {
 	int saved_errno = errno;
 
-	if (fd != target && connection_of(target) && sys_fcntl(fd, F_GETFD, 0) >= 0)
+	if (fd != target && connection_of(target) && sys_fcntl(fd, F_GETFD, 0) >= 0 &&
+	    !is_beyond_limit(target))
 		fd_closing(target);
 	errno = saved_errno;
 }

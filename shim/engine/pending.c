@@ -253,6 +253,11 @@ void pending_renumber(struct connection *connection, int fd)
 
 	if (!pending)
 		return;
+	/* The program may have been told already: then nothing is taken out any more. */
+	if (pending_outlook(connection) == OUTLOOK_UNDER_WAY && tcp_is_connected(fd)) {
+		pending_connected(connection, fd);
+		return;
+	}
 	schedule_lock(&signals);
 	other = connection_fd_next(connection, -1);
 	if (other == fd)

@@ -7,6 +7,7 @@
  * being reported.
  */
 #include <errno.h>
+#include <sys/single_threaded.h>
 
 #include "engine.h"
 #include "pending_state.h"
@@ -41,14 +42,16 @@ struct told {
 
 /*
  * What a failed connect says of what its registration asks for, or one that we have left:
- * another's event, with the same data, need not be the same.
+ * another's event, with the same data, need not be the same. Among threads it can be what was
+ * asked for before, or what is so for a moment only.
  */
 static bool event_fits(const struct told *told, int fd)
 {
 	uint32_t asked = watch_events(told->set, fd) & FAILED_EVENTS;
 	uint32_t said = told->events & FAILED_EVENTS;
 
-	return said == asked || said == (asked & (EPOLLOUT | EPOLLWRNORM));
+	return !__libc_single_threaded || said == asked ||
+	       said == (asked & (EPOLLOUT | EPOLLWRNORM));
 }
 
 /* Whether what a set sees of it has changed since the call began: if not, no event is stale. */

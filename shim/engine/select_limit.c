@@ -68,10 +68,15 @@ static const struct probe *probe_make(struct room *here)
 /* Whether the kernel looks at more than so many words of a set for count fds; -1: it does not say. */
 static int is_more(const struct probe *probe, int count, unsigned int words)
 {
-	struct timespec at_once = { 0, 0 };
 	const uint64_t *set = probe->zeros + sizeof(probe->zeros) / sizeof(*set) - words;
+	struct timespec at_once = { 0, 0 };
+	long result;
 
-	if (SYS(SYS_pselect6, count, set, NULL, NULL, &at_once, NULL) == 0)
+	/* Each signal interrupts it once. */
+	do
+		result = SYS(SYS_pselect6, count, set, NULL, NULL, &at_once, NULL);
+	while (result < 0 && errno == EINTR);
+	if (result == 0)
 		return 0;
 	return errno == EFAULT ? 1 : -1;
 }
@@ -92,7 +97,10 @@ static int limit_find(const struct probe *probe, int count, int known)
 	while (more < words) {
 		unsigned int middle = (more + words) / 2;
 
-		if (is_more(probe, count, middle))
+		answer = is_more(probe, count, middle);
+		if (answer < 0)
+			return -1;
+		if (answer)
 			more = middle + 1;
 		else
 			words = middle;

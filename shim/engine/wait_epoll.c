@@ -132,8 +132,9 @@ static int epoll_bounded(const struct epoll_call *call, int64_t until_ns, struct
 	struct epoll_call bounded = *call;
 	int64_t next_ns = wait_serve(until_ns);
 	const struct timespec next = wait_span(next_ns);
-	int result;
 	sigset_t inside = signals->inside;
+	int saved_errno = errno;
+	int result;
 
 	bounded.mask = &inside;
 	if (call->kind == EPOLL_PWAIT2) {
@@ -149,6 +150,7 @@ static int epoll_bounded(const struct epoll_call *call, int64_t until_ns, struct
 	if (result < 0 && call->kind == EPOLL_WAIT && wait_is_refused()) {
 		bounded.kind = EPOLL_WAIT;
 		wait_mask_end(signals);
+		errno = saved_errno;
 		result = epoll_real(&bounded);
 		wait_mask_begin(signals, &inside);
 	}

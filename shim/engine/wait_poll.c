@@ -30,13 +30,15 @@ static int poll_bounded(struct pollfd *fds, nfds_t count, int64_t until_ns,
 			struct wait_mask *signals)
 {
 	const struct timespec next = wait_span(until_ns);
-	int result = LIBC(ppoll)(fds, count, &next, &signals->inside);
 	sigset_t inside = signals->inside;
+	int saved_errno = errno;
+	int result = LIBC(ppoll)(fds, count, &next, &inside);
 
 	if (result >= 0 || !wait_is_refused())
 		return result;
 	/* A sandbox that knows the older call only. */
 	wait_mask_end(signals);
+	errno = saved_errno;
 	result = LIBC(poll)(fds, count, wait_span_ms(until_ns));
 	wait_mask_begin(signals, &inside);
 	return result;

@@ -62,12 +62,16 @@ static void selection_restore(const struct selection *selection)
 			words_copy(selection->sets[set], selection->asked[set], selection->words);
 }
 
-/* In the kernel's order. Nothing is written when it failed. */
+/*
+ * In the kernel's order. Nothing is written when it failed, nor what it has not changed: what
+ * lies beyond its limit is not the program's set.
+ */
 static int selection_end(const struct selection *selection, int result)
 {
 	for (int set = 0; set < SETS && result >= 0; set++)
-		if (selection->sets[set])
-			words_copy(selection->given[set], selection->sets[set], selection->words);
+		for (unsigned int i = 0; selection->sets[set] && i < selection->words; i++)
+			if (selection->sets[set][i] != selection->asked[set][i])
+				selection->given[set][i] = selection->sets[set][i];
 	return result;
 }
 
@@ -182,18 +186,31 @@ static __attribute__((noinline, cold)) int select_serve(const struct selection *
 	return result;
 }
 
-/* False: the call is to be made as it is, for the kernel to refuse it or for want of memory. */
+static bool selection_limit(struct selection *selection)
+{
+	int limit = select_limit(selection->count);
+
+	if (limit < 0)
+		return false;
+	selection->count = limit;
+	selection->words = words_of(limit);
+	return true;
+}
+
+/*
+ * False: the call is to be made as it is, for the kernel to refuse it or for want of memory. Of
+ * no more than an fd_set the kernel's limit is not asked for before it matters.
+ */
 static bool selection_begin(struct selection *selection, uint64_t few[2 * SETS * FEW_WORDS],
-			    const struct timespec *timeout)
+			    const struct timespec *timeout, bool pending)
 {
 	uint64_t *room = few;
 
 	if (selection->count < 0 || !timeout_is_valid(timeout))
 		return false;
-	selection->count = select_limit(selection->count);
-	if (selection->count < 0)
-		return false;
 	selection->words = words_of(selection->count);
+	if ((pending || selection->count > FD_SETSIZE) && !selection_limit(selection))
+		return false;
 	if (selection->words > FEW_WORDS)
 		room = scratch_get(2 * SETS * selection->words * sizeof(*room));
 	if (room)
@@ -220,14 +237,14 @@ static __attribute__((noinline)) int select_any(int count, fd_set *read, fd_set 
 					   timeout->tv_usec % 1000000 * 1000 };
 	else if (timeout)
 		limit.tv_sec = -1;
-	if (!selection_begin(&selection, few, &limit))
+	if (!selection_begin(&selection, few, &limit, pending))
 		return LIBC(select)(count, read, write, except, timeout);
 	if (!pending || !pending_any_due()) {
 		began = pending ? clock_ns() : wait_began(timeout != NULL);
 		result = LIBC(select)(selection.count, (fd_set *)selection.sets[READ],
 				      (fd_set *)selection.sets[WRITE],
 				      (fd_set *)selection.sets[EXCEPT], timeout);
-		if (result <= 0 || !pending_any())
+		if (result <= 0 || !pending_any() || !selection_limit(&selection))
 			return selection_end(&selection, result);
 	}
 	until = wait_until(began, timeout ? &limit : NULL);
@@ -253,12 +270,12 @@ static __attribute__((noinline)) int pselect_any(int count, fd_set *read, fd_set
 	int64_t began = 0;
 	int result = 0;
 
-	if (!selection_begin(&selection, few, timeout))
+	if (!selection_begin(&selection, few, timeout, pending))
 		return LIBC(pselect)(count, read, write, except, timeout, mask);
 	if (!pending || !pending_any_due()) {
 		began = pending ? clock_ns() : wait_began(timeout != NULL);
 		result = select_real(&selection, timeout, mask);
-		if (result <= 0 || !pending_any())
+		if (result <= 0 || !pending_any() || !selection_limit(&selection))
 			return selection_end(&selection, result);
 	}
 	return selection_end(&selection,

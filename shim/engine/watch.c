@@ -251,7 +251,7 @@ static __attribute__((noinline, cold)) int call_make_any(int set, int operation,
 							 struct epoll_event *event, bool locked)
 {
 	/* Known before another thread can be told of it. */
-	bool is_new = operation == EPOLL_CTL_ADD && event && !watch_events(set, fd);
+	bool is_new = operation == EPOLL_CTL_ADD && event && !watch_in(set, fd);
 	int result;
 
 	if (is_new)

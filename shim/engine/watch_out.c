@@ -98,8 +98,14 @@ static void one_move(struct watch *watch, int fd, int other)
 	int set = watch_set_number(watch);
 	struct watch *moved;
 
-	if (set < 0 || watch_in(set, other))
+	if (set < 0)
 		return;
+	/* It is registered itself, and told as that. */
+	if (watch_in(set, other)) {
+		if (is_out || epoll_control(set, EPOLL_CTL_DEL, fd, NULL))
+			watch->set = 0;
+		return;
+	}
 	if (!is_out && (!epoll_control(set, EPOLL_CTL_DEL, fd, NULL) ||
 			!epoll_control(set, EPOLL_CTL_ADD, other, &event)))
 		return;
@@ -133,8 +139,14 @@ static bool one_replace(struct watch *watch, int set, int fd, const struct epoll
 {
 	uint32_t out = watch->events & WATCH_OUT;
 	struct epoll_event wanted = *event;
+	int operation = EPOLL_CTL_MOD;
 
-	if (!out && !epoll_control(set, EPOLL_CTL_MOD, fd, &wanted))
+	/* An exclusive one is not modified, nor made so. */
+	if (!out && (watch->events | event->events) & EPOLLEXCLUSIVE) {
+		epoll_control(set, EPOLL_CTL_DEL, fd, NULL);
+		operation = EPOLL_CTL_ADD;
+	}
+	if (!out && !epoll_control(set, operation, fd, &wanted))
 		return false;
 	watch_write(watch, set, event);
 	watch->events |= out;
@@ -154,9 +166,9 @@ static int control_refused(const struct watch *watch, int operation,
 		return EFAULT;
 	if (operation == EPOLL_CTL_ADD)
 		return is_there ? EEXIST : 0;
-	if ((watch->events | event->events) & EPOLLEXCLUSIVE)
-		return EINVAL;
-	return is_there ? 0 : ENOENT;
+	if (!is_there)
+		return ENOENT;
+	return (watch->events | event->events) & EPOLLEXCLUSIVE ? EINVAL : 0;
 }
 
 bool watch_control(int set, int operation, int fd, const struct epoll_event *event, int *result)

@@ -1,152 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What else a program has beside its pending connects: numbers that stood for something else
- * before, files with the same epoll data, sets of select() that are smaller than it says.
+ * What else a program has beside its pending connects: files with the same epoll data, sets of
+ * select() that are smaller than it says, modes that were changed elsewhere.
  */
+#include "tests/shim/alarm.h"
 #include "tests/surroundings/filter.h"
 #include "waits.h"
-
-/* ---- numbers ----------------------------------------------------------------------------- */
-
-static void expect_writable(int fd)
-{
-	int64_t began = now_ms(), cpu = cpu_us();
-	struct timeval limit = { 1, 0 };
-	int set = set_make();
-	fd_set writable;
-
-	EXPECT_IS(poll_out(fd, 1000), POLLOUT);
-	FD_ZERO(&writable);
-	FD_SET(fd, &writable);
-	EXPECT_IS(select(fd + 1, NULL, &writable, NULL, &limit), 1);
-	set_add(set, fd, EPOLLOUT);
-	EXPECT_IS(set_wait(set, 1000), EPOLLOUT);
-	EXPECT_WITHIN(now_ms() - began, 0, 500);
-	EXPECT_WITHIN(cpu_us() - cpu, 0, 200000);
-}
-
-static void number_of_a_set(bool unseen)
-{
-	struct server server = server_late(LATE_MS);
-	int set = set_make(), counter, fd;
-
-	if (unseen)
-		syscall(SYS_close, set);
-	else
-		close(set);
-	counter = eventfd(0, EFD_CLOEXEC);
-	REQUIRE(counter == set);
-	fd = pending_socket(&server);
-	expect_writable(counter);
-	expect_pending(&server, fd, 100);
-	expect_writable(counter);
-	expect_connects(fd);
-}
-
-static void number_of_a_closed_set(void)
-{
-	number_of_a_set(false);
-}
-
-static void number_of_a_set_closed_unseen(void)
-{
-	number_of_a_set(true);
-}
-
-/* Told with the data of the registration that the program knows of. */
-static void expect_told(int set, uint64_t data, uint32_t events)
-{
-	struct epoll_event event = { 0 };
-	bool is_told = false;
-
-	for (int64_t end = now_ms() + LIMIT_MS; now_ms() < end && !is_told;)
-		is_told = epoll_wait(set, &event, 1, 500) == 1 && event.data.u64 == data;
-	EXPECT_IS(is_told, true);
-	EXPECT_IS(event.events, events);
-}
-
-/* Registered by a number that is closed, which the kernel goes on reporting. */
-static void registered_by_its_duplicate(struct server server, int held_ms)
-{
-	int fd = pending_socket(&server), copy, set = set_make();
-
-	REQUIRE(set_control(set, EPOLL_CTL_ADD, fd, EPOLLOUT, 100) == 0);
-	if (held_ms)
-		expect_pending(&server, fd, held_ms);
-	copy = dup(fd);
-	close(fd);
-	EXPECT_IS(set_control(set, EPOLL_CTL_MOD, copy, EPOLLOUT, 200), -1);
-	EXPECT_ERRNO(ENOENT);
-	EXPECT_IS(set_control(set, EPOLL_CTL_DEL, copy, 0, 0), -1);
-	EXPECT_ERRNO(ENOENT);
-	EXPECT_IS(set_control(set, EPOLL_CTL_ADD, copy, EPOLLOUT, 200), 0);
-	EXPECT_IS(set_control(set, EPOLL_CTL_ADD, copy, EPOLLOUT, 200), -1);
-	EXPECT_ERRNO(EEXIST);
-	EXPECT_IS(set_control(set, EPOLL_CTL_MOD, copy, EPOLLOUT, 300), 0);
-	expect_told(set, 300, EPOLLOUT);
-	expect_works(copy);
-	EXPECT_IS(set_control(set, EPOLL_CTL_DEL, copy, 0, 0), 0);
-	EXPECT_IS(set_control(set, EPOLL_CTL_DEL, copy, 0, 0), -1);
-	EXPECT_ERRNO(ENOENT);
-}
-
-static void duplicate_of_one_under_way(void)
-{
-	registered_by_its_duplicate(server_greeting(), 0);
-}
-
-static void duplicate_of_a_late_one(void)
-{
-	registered_by_its_duplicate(server_late(LATE_MS), 0);
-}
-
-static void duplicate_of_a_held_one(void)
-{
-	registered_by_its_duplicate(server_late(LATE_MS), 150);
-}
-
-static void duplicate_registered_once_connected(void)
-{
-	struct server server = server_greeting();
-	int fd = pending_socket(&server), copy, set = set_make();
-
-	REQUIRE(set_control(set, EPOLL_CTL_ADD, fd, EPOLLOUT, 100) == 0);
-	copy = dup(fd);
-	close(fd);
-	expect_connects(copy);
-	EXPECT_IS(set_control(set, EPOLL_CTL_ADD, copy, EPOLLOUT, 200), 0);
-	expect_told(set, 200, EPOLLOUT);
-}
-
-static void replaced_by_dup2(void)
-{
-	struct server server = server_late(LATE_MS);
-	int fd = pending_socket(&server), copy, set = set_make();
-	int64_t began = now_ms();
-
-	REQUIRE(set_control(set, EPOLL_CTL_ADD, fd, EPOLLOUT, 100) == 0);
-	copy = dup(fd);
-	REQUIRE(dup2(open("/dev/null", O_RDWR | O_CLOEXEC), fd) == fd);
-	expect_told(set, 100, EPOLLOUT);
-	EXPECT(now_ms() - began > LATE_MS / 2);
-	expect_works(copy);
-	expect_one_recovered();
-}
-
-/* dup2() that fails closes nothing. */
-static void not_replaced(void)
-{
-	struct server server = server_late(LATE_MS);
-	int fd = pending_socket(&server);
-
-	EXPECT_IS(dup2(999, fd), -1);
-	EXPECT_ERRNO(EBADF);
-	EXPECT_IS(dup3(fd + 1, fd, O_APPEND), -1);
-	EXPECT_ERRNO(EINVAL);
-	expect_pending(&server, fd, 100);
-	expect_connects(fd);
-	expect_one_recovered();
-}
 
 /* ---- the mode ------------------------------------------------------------------------------ */
 
@@ -292,6 +151,44 @@ static void one_tried_again(void)
 	expect_hangup(set, EPOLLHUP);
 }
 
+#define ASKERS 6
+
+static _Atomic bool asking = true;
+static _Atomic int told;
+
+static void *events_ask(void *argument)
+{
+	struct epoll_event events[8];
+	int count;
+
+	while (asking) {
+		count = epoll_wait(*(int *)argument, events, 8, 0);
+		told += count > 0 ? count : 0;
+	}
+	return NULL;
+}
+
+/* What one thread was given is judged by what another has asked for since. */
+static void modified_by_a_thread(void)
+{
+	struct server server = server_never();
+	int fd = pending_socket(&server), set = set_make();
+	pthread_t threads[ASKERS];
+
+	set_add(set, fd, EPOLLOUT);
+	EXPECT_IS(poll_out(fd, 50), 0);
+	for (int i = 0; i < ASKERS; i++)
+		threads[i] = thread_start(events_ask, &set);
+	for (int i = 0; i < 400; i++) {
+		EXPECT_IS(set_control(set, EPOLL_CTL_MOD, fd, i % 2 ? EPOLLIN : EPOLLOUT, 7), 0);
+		sleep_ms(1);
+	}
+	asking = false;
+	for (int i = 0; i < ASKERS; i++)
+		pthread_join(threads[i], NULL);
+	EXPECT_IS(told, 0);
+}
+
 /* ---- the sets of select() ------------------------------------------------------------------ */
 
 /* The kernel looks at no more of a set than there can be fds. */
@@ -372,6 +269,27 @@ static void select_of_a_high_one(void)
 	}
 }
 
+/* The kernel's limit is asked for in the middle of signals. */
+static void select_among_signals(void)
+{
+	struct server server = server_never();
+	int fd = pending_socket(&server), ready = 0;
+
+	EXPECT_IS(poll_out(fd, 50), 0);
+	handle(SIGALRM, handler_count, SA_RESTART);
+	timer_set_us(100, 100);
+	for (int64_t end = now_ms() + 1500; now_ms() < end;) {
+		struct timeval limit = { 0, 0 };
+
+		FD_ZERO(&smaller.set);
+		FD_SET(fd, &smaller.set);
+		ready += select(FD_SETSIZE, NULL, &smaller.set, NULL, &limit) > 0;
+	}
+	timer_set(0, 0);
+	EXPECT(handled > 100);
+	EXPECT_IS(ready, 0);
+}
+
 /* ---- what is wrong by itself -------------------------------------------------------------------- */
 
 static void older_calls_only(void)
@@ -383,7 +301,10 @@ static void older_calls_only(void)
 	if (!filter_forbid("ppoll", EPERM) || !filter_forbid("epoll_pwait", EPERM))
 		check_skip("seccomp filters are not allowed here");
 	expect_pending(&server, fd, 100);
+	errno = 0;
 	EXPECT_IS(set_wait(set, 100), 0);
+	EXPECT_IS(poll_out(fd, 100), 0);
+	EXPECT_ERRNO(0);
 	EXPECT_IS(set_wait(set, LIMIT_MS), EPOLLOUT);
 	expect_connects(fd);
 }
@@ -403,14 +324,6 @@ static void no_event_at_all(void)
 #define NONE(name, run) SAME_UNDER(POLICY_NETWORK("\"max_retries\":0"), name, run)
 
 static const struct check_case cases[] = {
-	SAME("the number of a closed set", number_of_a_closed_set),
-	SAME("the number of a set that was closed unseen", number_of_a_set_closed_unseen),
-	SAME("registered by a duplicate: under way", duplicate_of_one_under_way),
-	SAME("registered by a duplicate: late", duplicate_of_a_late_one),
-	SAME("registered by a duplicate: held", duplicate_of_a_held_one),
-	SAME("registered by a duplicate: connected", duplicate_registered_once_connected),
-	SAME("its number is another's by dup2(), a duplicate is left", replaced_by_dup2),
-	SAME("dup2() that fails", not_replaced),
 	SAME_UNDER(POLICY_BRIEF, "made blocking by a duplicate", cleared_by_a_duplicate),
 	SAME_UNDER(POLICY_BRIEF, "a vfork child opens a socket of its number",
 		   opened_by_a_vfork_child),
@@ -419,10 +332,12 @@ static const struct check_case cases[] = {
 	SAME("a session's data: edge triggered", session_edge),
 	SAME("a pipe with its data says what it would say", pipe_like_it),
 	HELD("a pipe with the data of one that is tried again", one_tried_again),
+	SAME("modified by one of many threads", modified_by_a_thread),
 	SAME("select() of more than there are, a thread beside", select_with_a_thread),
 	SAME("select() of 8,192", select_of_many),
 	SAME("select() of 1,048,576", select_of_a_million),
 	SAME("select() of high numbers", select_of_a_high_one),
+	SAME("select() among signals", select_among_signals),
 	SAME("a sandbox that knows the older calls only", older_calls_only),
 	SAME("epoll_ctl() without an event", no_event_at_all),
 };
