@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* replay: what a program is told, and in what order, by calls that are not kept themselves. */
+#include <sys/sendfile.h>
+#include <sys/uio.h>
+
+#include "alarm.h"
+#include "script.h"
+
+static void expect_send(int fd, const char *text)
+{
+	EXPECT_IS(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* ---- while one-way output is away ----------------------------------------------------------- */
+
+static int away(struct script *script)
+{
+	int fd = script_connect(script);
+
+	expect_send(fd, "first\n");
+	until_lost(fd);
+	expect_send(fd, "last\n");
+	return fd;
+}
+
+static void *come_back(void *argument)
+{
+	sleep_ms(400);
+	server_return(argument);
+	return NULL;
+}
+
+/* SIGPIPE would end it: no failure was passed on. */
+static void send_unkept(ssize_t (*send_one)(int fd), const char *arrives)
+{
+	struct script *script = server_script("r6LR d");
+	int fd = away(script);
+	int64_t began = now_ms();
+	pthread_t thread;
+
+	nonblocking_set(fd, true);
+	EXPECT_IS(send_one(fd), -1);
+	EXPECT_ERRNO(EAGAIN);
+	nonblocking_set(fd, false);
+	REQUIRE(pthread_create(&thread, NULL, come_back, script) == 0);
+	EXPECT(send_one(fd) >= 0);
+	EXPECT_WITHIN(now_ms() - began, 350, 5000);
+	EXPECT_TEXT(script, 1, arrives);
+	pthread_join(thread, NULL);
+}
+
+static ssize_t by_nothing(int fd)
+{
+	return send(fd, "", 0, 0);
+}
+
+static ssize_t by_sendfile(int fd)
+{
+	int file = memfd_create("file", MFD_CLOEXEC);
+
+	REQUIRE(write(file, "file\n", 5) == 5);
+	lseek(file, 0, SEEK_SET);
+	return sendfile(fd, file, NULL, 5);
+}
+
+static void nothing_while_away(void)
+{
+	send_unkept(by_nothing, "last\n");
+}
+
+static void sendfile_while_away(void)
+{
+	send_unkept(by_sendfile, "last\nfile\n");
+}
+
+/* The connection is there as before, and its output as well. */
+static void exec_that_fails(void)
+{
+	struct script *script = server_script("r6LR d");
+	char *arguments[] = { (char *)"nothing", NULL };
+	int fd = away(script);
+	int64_t began = now_ms();
+
+	EXPECT_IS(execv("/nonexistent", arguments), -1);
+	EXPECT_ERRNO(ENOENT);
+	EXPECT_WITHIN(now_ms() - began, 0, 1000);
+	EXPECT_IS(execv("/dev/null", arguments), -1);
+	server_return(script);
+	expect_send(fd, "more\n");
+	EXPECT_IS(close(fd), 0);
+	EXPECT_TEXT(script, 1, "last\nmore\n");
+	EXPECT_COUNT(lost_bytes, 0);
+}
+
+/* ---- a write that was cut -------------------------------------------------------------------- */
+
+#define LONG (32 << 20)
+
+static int cut(struct script *script)
+{
+	int fd = script_connect(script);
+	char *data = calloc(1, LONG);
+
+	REQUIRE(data != NULL);
+	EXPECT_WITHIN(send(fd, data, LONG, MSG_NOSIGNAL), 1000000, LONG - 1);
+	free(data);
+	return fd;
+}
+
+/* An answer that came before the reset is read before it. */
+static void answer_before_the_reset(void)
+{
+	int fd = cut(server_script("r1000000s7R d"));
+	char answer[8];
+
+	/* The kernel may have thrown it away, but it does not come after the error. */
+	EXPECT_IS(recv(fd, answer, sizeof(answer), 0) == 7 || errno == ECONNRESET, true);
+	EXPECT(recv(fd, answer, sizeof(answer), 0) <= 0);
+	EXPECT_IS(recv(fd, answer, sizeof(answer), 0), 0);
+}
+
+/* Told once, it is EPIPE for ever. */
+static void told_once(void)
+{
+	int fd = cut(server_script("r1000000R d"));
+
+	EXPECT_IS(send(fd, "x", 1, MSG_NOSIGNAL), -1);
+	EXPECT_ERRNO(ECONNRESET);
+	for (int i = 0; i < 3; i++) {
+		EXPECT_IS(send(fd, "x", 1, MSG_NOSIGNAL), -1);
+		EXPECT_ERRNO(EPIPE);
+	}
+}
+
+/* The entry was another socket's before, which had to be tried again. */
+static void told_of_a_used_entry(void)
+{
+	struct script *script = server_script("r1R r1s1d r1000000R d");
+	int fd = script_connect(script);
+	char byte;
+
+	expect_send(fd, "x");
+	EXPECT_IS(recv(fd, &byte, 1, 0), 1);
+	close(fd);
+	fd = cut(script);
+	EXPECT_IS(send(fd, "x", 1, MSG_NOSIGNAL), -1);
+	EXPECT_ERRNO(ECONNRESET);
+}
+
+/* ---- what cannot be known ------------------------------------------------------------------------ */
+
+static void expect_refused(int fd, const char *text)
+{
+	EXPECT_IS(send(fd, text, strlen(text), MSG_NOSIGNAL), -1);
+	EXPECT_COUNT(reconnects, 0);
+}
+
+/* A handshake that went with ancillary data was not looked at. */
+static void handshake_with_more(void)
+{
+	struct script *script = server_script("r3s3r3s3R d");
+	int fd = script_connect(script);
+	struct iovec hello = { (char *)"\x16\x03\x01", 3 };
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint32_t))] = { 0 };
+	struct msghdr message = { .msg_iov = &hello,
+				  .msg_iovlen = 1,
+				  .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	char answer[3];
+
+	*CMSG_FIRSTHDR(&message) = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(uint32_t)),
+						     .cmsg_level = SOL_SOCKET,
+						     .cmsg_type = SO_TIMESTAMPING };
+	EXPECT_IS(sendmsg(fd, &message, 0), 3);
+	EXPECT_IS(recv(fd, answer, 3, MSG_WAITALL), 3);
+	expect_send(fd, "\x14\x03\x03");
+	EXPECT_IS(recv(fd, answer, 3, MSG_WAITALL), 3);
+	until_lost(fd);
+	expect_refused(fd, "\x17\x03\x03");
+}
+
+/* A request's head that is longer than the ring. */
+static void long_head_and_a_body(void)
+{
+	struct script *script = server_script("r5030s5r4R e");
+	int fd = script_connect(script);
+	static char head[5000];
+	char answer[5];
+
+	memset(head, 'c', sizeof(head));
+	EXPECT_IS(send(fd, head, sizeof(head), 0), sizeof(head));
+	expect_send(fd, "\r\nExpect: 100-continue\r\nA: b\r\n");
+	EXPECT_IS(recv(fd, answer, 5, MSG_WAITALL), 5);
+	expect_send(fd, "body");
+	until_lost(fd);
+	EXPECT_IS(recv(fd, answer, 5, 0), -1);
+	EXPECT_COUNT(reconnects, 0);
+}
+
+/* The shortest answer there is. */
+static void one_byte_unseen(void)
+{
+	struct script *script = server_script("r4s1R d");
+	int fd = script_connect(script);
+	FILE *stream = fdopen(fd, "r");
+
+	expect_send(fd, "add\n");
+	EXPECT_IS(fgetc(stream), 0);
+	until_lost(fd);
+	expect_refused(fd, "add\n");
+}
+
+/* Records have their place in the stream, whatever was sent before they were looked at. */
+static void records_after_fast_open(void)
+{
+	struct script *script = server_script("r25gR d");
+	int fd = stream_socket(&script->server);
+
+	EXPECT_IS(sendto(fd, "012345670123", 12, MSG_FASTOPEN, &script->server.address.any,
+			 script->server.length),
+		  12);
+	expect_send(fd, "4567012345670");
+	UNTIL(script->connections[0].size == 25);
+	server_go(script);
+	until_lost(fd);
+	expect_send(fd, "1234567");
+	EXPECT_TEXT(script, 1, "01234567");
+}
+
+#define UNANSWERED POLICY_TRANSFER("\"replay\":\"unanswered\",\"max_buffer\":\"4KiB\"")
+#define ONE_WAY(keys) POLICY_TRANSFER("\"replay\":\"one_way\",\"drain\":\"300ms\"" keys)
+
+static const struct check_case cases[] = {
+	CASE_UNDER("while it is away: nothing", nothing_while_away, ONE_WAY()),
+	CASE_UNDER("while it is away: sendfile", sendfile_while_away, ONE_WAY()),
+	CASE_UNDER("while it is away: an exec that fails", exec_that_fails, ONE_WAY()),
+	CASE_TOLD("cut: an answer before the reset", answer_before_the_reset, UNANSWERED),
+	CASE_TOLD("cut: told once, unanswered", told_once, UNANSWERED),
+	CASE_TOLD("cut: told once, one way", told_once, ONE_WAY(",\"max_buffer\":\"4KiB\"")),
+	CASE_UNDER("cut: an entry that was used", told_of_a_used_entry, UNANSWERED),
+	CASE_UNDER("a handshake with ancillary data", handshake_with_more, UNANSWERED),
+	CASE_UNDER("a long head, and a body that waits", long_head_and_a_body, UNANSWERED),
+	CASE_UNDER("an answer of one byte that stdio read", one_byte_unseen, UNANSWERED),
+	CASE_UNDER("records after MSG_FASTOPEN", records_after_fast_open,
+		   ONE_WAY(",\"record\":\"8B\"")),
+};
+
+CHECK_MAIN(cases)
