@@ -26,20 +26,20 @@ bool error_is_loss(int error)
  * what was sent they answered is not known. The end of the stream counts as one; after a reset
  * without an end before it the errno is ECONNRESET.
  */
-static bool is_read_unseen(const struct connection *connection, int fd, int error,
+static bool is_read_unseen(const struct connection *connection, int fd, bool may_have_ended,
 			   uint64_t received_before)
 {
 	uint64_t sent, received, arrived;
 
 	return connection_bytes(connection, &sent, &received) && tcp_bytes_received(fd, &arrived) &&
-	       arrived > received - received_before + (uint64_t)socket_unread(fd) +
-				 (error != ECONNRESET);
+	       arrived > received - received_before + (uint64_t)socket_unread(fd) + may_have_ended;
 }
 
 static void loss_describe(struct connection *connection, int fd, int error, enum loss_finder finder,
 			  const struct keep *keep, struct policy_loss *loss)
 {
 	uint64_t sent = 1, received = 0;
+	bool may_have_ended = error != ECONNRESET || finder == LOSS_BY_WAIT;
 	bool is_waited_for = finder != LOSS_BY_SEND && keep_is_answered(connection);
 
 	connection_bytes(connection, &sent, &received);
@@ -49,7 +49,8 @@ static void loss_describe(struct connection *connection, int fd, int error, enum
 		.is_shared = connection->is_shared,
 		.is_half_closed = connection->is_half_closed,
 		.is_answered = socket_unread(fd) > 0 || is_waited_for ||
-			       is_read_unseen(connection, fd, error, keep->received_before),
+			       is_read_unseen(connection, fd, may_have_ended,
+					      keep->received_before),
 		.is_immovable = connection->record->endpoint.kind != ENDPOINT_TCP,
 	};
 	keep_describe(connection, fd, loss);
@@ -278,15 +279,12 @@ enum loss_view loss_look(struct connection *connection, int fd)
 	if ((connection->attention & (ATTENTION_KEPT | ATTENTION_CONNECT)) != ATTENTION_KEPT ||
 	    connection->loss == LOSS_TOLD)
 		return LOSS_SEEN;
-	/* An answer: with that and the end the connection has done what it was for. */
 	if (socket_unread(fd))
-		return connection_settings(connection)->transfer.replay == REPLAY_ONE_WAY
-			       ? LOSS_EARLY
-			       : LOSS_SEEN;
+		return LOSS_EARLY;
 	if (!loss_is_end(connection, fd))
 		return LOSS_SEEN;
 	/* The errno stays where it is, for whoever is told in the end. */
-	return loss_serve(connection, fd, tcp_is_lost(fd) ? ECONNRESET : 0, LOSS_BY_READ,
+	return loss_serve(connection, fd, tcp_is_lost(fd) ? ECONNRESET : 0, LOSS_BY_WAIT,
 			  connection->operation)
 		       ? LOSS_HIDDEN
 		       : LOSS_SEEN;

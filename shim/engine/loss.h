@@ -18,6 +18,7 @@ bool error_is_loss(int error);
 /* By what a loss was found. */
 enum loss_finder {
 	LOSS_BY_SEND,
+	LOSS_BY_WAIT, /* the same as by a read, and nobody has asked for the errno */
 	LOSS_BY_READ, /* the program waits for bytes: where some of an answer came, for its rest */
 	LOSS_BY_SILENCE /* the same, and the kernel thinks that the connection is there */
 };

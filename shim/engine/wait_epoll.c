@@ -84,7 +84,8 @@ static bool end_correct(int set, struct epoll_event *event)
 	case LOSS_HIDDEN:
 		return false;
 	case LOSS_EARLY:
-		if (event->events & EPOLLIN)
+		/* An edge is told once. */
+		if (event->events & EPOLLIN && !(watch_events(set, fd) & EPOLLET))
 			event->events &= ~(uint32_t)END_EVENTS;
 		return true;
 	case LOSS_SEEN:

@@ -180,7 +180,9 @@ static void modified_by_a_thread(void)
 	for (int i = 0; i < ASKERS; i++)
 		threads[i] = thread_start(events_ask, &set);
 	for (int i = 0; i < 400; i++) {
-		EXPECT_IS(set_control(set, EPOLL_CTL_MOD, fd, i % 2 ? EPOLLIN : EPOLLOUT, 7), 0);
+		EXPECT_IS(set_control(set, EPOLL_CTL_MOD, fd, i % 2 ? EPOLLIN : EPOLLOUT,
+				      (uint64_t)fd),
+			  0);
 		sleep_ms(1);
 	}
 	asking = false;
