@@ -8,6 +8,7 @@
 #include "patience.h"
 #include "pending_state.h"
 #include "shim/libc.h"
+#include "shim/sys.h"
 #include "signals.h"
 #include "silence.h"
 #include "tcp.h"
@@ -130,28 +131,45 @@ static void held_late(struct pending *pending)
 	schedule_unlock(&signals);
 }
 
-void pending_connected(struct connection *connection, int fd)
+/*
+ * Out of use before anything else, for a jump out of a handler can come at any point: then the next
+ * call that sees success gets here again. False: another thread has to do with it.
+ */
+static bool connected_settle(struct connection *connection, struct pending *pending, int fd)
 {
-	struct pending *pending = connection->pending;
-	uint32_t attention = atomic_load(&connection->attention);
-
-	if (!(attention & ATTENTION_PENDING))
-		return;
-	if (attention & ATTENTION_SCHEDULED) {
-		pending_look(connection, fd, 0);
-		return;
-	}
-	/* Out of use before anything else, for a jump out of a handler can come at any point: then
-	 * the next call that sees success gets here again. */
 	if (claim_change(pending, CLAIM_READY, CLAIM_UNUSED)) {
 		if (connection->attention & ATTENTION_SCHEDULED)
 			held_late(pending);
 		connection_made(connection, fd, connection->generation);
 		name_connected(connection);
-	} else if (atomic_load(&pending->claim) == CLAIM_BUSY)
-		return;
+	} else if (atomic_load(&pending->claim) == CLAIM_BUSY) {
+		return false;
+	}
 	operation_succeed(connection, operation_ticket(connection));
 	attention_change(connection, 0, ATTENTION_PENDING);
+	return true;
+}
+
+/* For so long another thread is waited for: in a forked child's copy it is not there. */
+#define LOOKS 10000
+
+void pending_connected(struct connection *connection, int fd)
+{
+	struct pending *pending = connection->pending;
+
+	for (int i = 0; i < LOOKS; i++) {
+		uint32_t attention = atomic_load(&connection->attention);
+
+		if (!(attention & ATTENTION_PENDING))
+			return;
+		if (attention & ATTENTION_SCHEDULED) {
+			pending_look(connection, fd, 0);
+			return;
+		}
+		if (connected_settle(connection, pending, fd))
+			return;
+		SYS(SYS_sched_yield);
+	}
 }
 
 void pending_anew(struct connection *connection, bool is_left)
