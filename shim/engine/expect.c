@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "expect.h"
 
+#include <string.h>
+
 /* Its first byte is in it once only. */
 static const char word[] = "\nexpect:";
 #define WORD_LENGTH (sizeof(word) - 1)
@@ -31,14 +33,40 @@ static bool byte_look(struct expect *expect, uint8_t byte)
 	return ++expect->looked < EXPECT_WITHIN && !expect_told(expect);
 }
 
+/* How many bytes can say nothing: none of them begins a line. */
+static size_t bytes_skip(const struct expect *expect, const uint8_t *bytes, size_t size)
+{
+	const uint8_t *line;
+
+	if (expect->found || expect->is_line_empty)
+		return 0;
+	line = memchr(bytes, '\n', size);
+	return line ? (size_t)(line - bytes) : size;
+}
+
+static void piece_look(struct expect *expect, const uint8_t *bytes, size_t size)
+{
+	size_t left = EXPECT_WITHIN - expect->looked, at, skipped;
+
+	if (size > left)
+		size = left;
+	for (at = 0; at < size; at++) {
+		skipped = bytes_skip(expect, bytes + at, size - at);
+		expect->looked += (uint32_t)skipped;
+		at += skipped;
+		if (at < size && !byte_look(expect, bytes[at])) {
+			expect->looked = EXPECT_WITHIN;
+			return;
+		}
+	}
+}
+
 void expect_look(struct expect *expect, const struct iovec *vector, int count, size_t size)
 {
-	for (int i = 0; i < count && size; i++) {
+	for (int i = 0; i < count && size && expect->looked < EXPECT_WITHIN; i++) {
 		size_t piece = vector[i].iov_len < size ? vector[i].iov_len : size;
 
-		for (size_t j = 0; j < piece && expect->looked < EXPECT_WITHIN; j++)
-			if (!byte_look(expect, ((const uint8_t *)vector[i].iov_base)[j]))
-				expect->looked = EXPECT_WITHIN;
+		piece_look(expect, vector[i].iov_base, piece);
 		size -= piece;
 	}
 }

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define EXPECT_WITHIN 65536
+#define EXPECT_WITHIN 16384
 
 struct expect {
 	uint32_t looked; /* bytes of the head, EXPECT_WITHIN at its end */

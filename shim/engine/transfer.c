@@ -261,15 +261,18 @@ static void sigpipe_raise(int flags)
 	errno = EPIPE;
 }
 
-/* Why nothing went: 0 to try again, else the errno that the program is told. */
+/* Why nothing more went: 0 to look again, else the errno that the program is told. */
 static int keep_wait(struct connection *connection, int fd, int flags, uint32_t operation,
-		     int64_t until_ns)
+		     int64_t until_ns, bool is_begun)
 {
 	bool is_away = connection->attention & ATTENTION_CONNECT;
 	int error = errno;
+	bool is_full = error == EAGAIN && !is_away && fd_takes_output(fd);
 
 	/* The ring waits for what nobody will acknowledge any more. */
-	if (error == EAGAIN && !is_away && tcp_is_lost(fd)) {
+	if (is_full && tcp_is_lost(fd)) {
+		if (is_begun)
+			return 0;
 		error = socket_error(fd);
 		error = error ? error : EPIPE;
 	}
@@ -285,7 +288,7 @@ static int keep_wait(struct connection *connection, int fd, int flags, uint32_t 
 	/* It is full for as long as the connection is away. */
 	if (is_away)
 		return pending_wait(connection, until_ns);
-	return room_wait(fd, until_ns, fd_takes_output(fd));
+	return room_wait(fd, until_ns, is_full);
 }
 
 bool transfer_keeps(const struct connection *connection)
@@ -332,7 +335,7 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 			until = blocking_until(fd, true);
 		looked = looked || error == EAGAIN;
 		errno = error;
-		error = keep_wait(connection, fd, flags, operation, until);
+		error = keep_wait(connection, fd, flags, operation, until, done > 0);
 	} while (done < size && !error);
 	if (done && connection->attention & ATTENTION_IDLE)
 		silence_break(connection);
