@@ -312,6 +312,15 @@ enum engine_memory engine_memory(int32_t *owner)
 	return attached ? MEMORY_BORROWED : MEMORY_INHERITED;
 }
 
+bool engine_memory_is_borrowed(void)
+{
+#ifdef HOLDFAST_SEES_VFORK
+	if (!memory_is_lent)
+		return false;
+#endif
+	return engine_memory(NULL) == MEMORY_BORROWED;
+}
+
 int32_t engine_owner(void)
 {
 	struct guard *page = atomic_load_explicit(&guard, memory_order_acquire);

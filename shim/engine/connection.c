@@ -334,7 +334,7 @@ void fd_opened(int fd, unsigned int kind)
 {
 	struct fd_chunk *chunk = kind ? fd_chunk_make(fd) : fd_chunk(fd);
 
-	if (!chunk || engine_memory(NULL) == MEMORY_BORROWED)
+	if (!chunk || engine_memory_is_borrowed())
 		return;
 	if (connection_of(fd))
 		fd_forget(fd);
@@ -371,7 +371,7 @@ void fd_closing(int fd)
 		fd_forget(fd);
 	registrations_forget(fd);
 	/* The next file of this number need not be one that we see made. */
-	if (fd_kind(fd) && engine_memory(NULL) != MEMORY_BORROWED)
+	if (fd_kind(fd) && !engine_memory_is_borrowed())
 		fd_kind_set(fd, 0);
 }
 

@@ -45,6 +45,8 @@ enum engine_memory {
 
 /* At most one system call. owner: the pid that owns MEMORY_OWN tables, may be NULL. */
 enum engine_memory engine_memory(int32_t *owner);
+/* Whether it is MEMORY_BORROWED. No system call before a child may live in our memory. */
+bool engine_memory_is_borrowed(void);
 /* A child is about to be made that may live in our memory: from now on that is asked for. */
 void engine_memory_lend(void);
 

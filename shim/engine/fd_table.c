@@ -133,7 +133,7 @@ static void kind_change(int fd, unsigned int bit, bool on)
 
 void fd_mode(int fd, bool nonblocking)
 {
-	if (fd_kind(fd) && engine_memory(NULL) != MEMORY_BORROWED)
+	if (fd_kind(fd) && !engine_memory_is_borrowed())
 		kind_change(fd, FD_NONBLOCKING, nonblocking);
 }
 

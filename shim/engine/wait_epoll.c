@@ -166,6 +166,13 @@ static __attribute__((noinline, cold)) int epoll_serve(const struct epoll_call *
 	bool called = result > 0;
 	struct wait_mask signals;
 
+	/* Mostly that is all, and no signal has to be kept out of a wait. */
+	if (called)
+		result = events_correct(call, result, turn);
+	if (result) {
+		pending_leave();
+		return result;
+	}
 	wait_mask_begin(&signals, call->mask);
 	for (;;) {
 		if (result > 0)

@@ -150,6 +150,13 @@ static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t
 	bool called = result > 0;
 	struct wait_mask signals;
 
+	/* Mostly that is all, and no signal has to be kept out of a wait. */
+	if (called)
+		result = poll_correct(fds, count);
+	if (result) {
+		pending_leave();
+		return result;
+	}
 	wait_mask_begin(&signals, mask);
 	for (;;) {
 		int64_t next_ns;
