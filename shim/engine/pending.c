@@ -271,15 +271,16 @@ void pending_renumber(struct connection *connection, int fd)
 
 	if (!pending)
 		return;
-	/* The program may have been told already: then nothing is taken out any more. */
-	if (pending_outlook(connection) == OUTLOOK_UNDER_WAY && tcp_is_connected(fd)) {
-		pending_connected(connection, fd);
-		return;
-	}
-	schedule_lock(&signals);
 	other = connection_fd_next(connection, -1);
 	if (other == fd)
 		other = connection_fd_next(connection, fd);
+	/* The program may have been told already: then nothing is taken out any more. */
+	if (other >= 0 && tcp_is_connected(fd) && !(connection->attention & ATTENTION_SCHEDULED)) {
+		pending_connected(connection, other);
+		if (!(connection->attention & ATTENTION_PENDING))
+			return;
+	}
+	schedule_lock(&signals);
 	if (other >= 0)
 		watch_move(fd, other);
 	/* The number of one that is just being filled in is put right by look(). */
