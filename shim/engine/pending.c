@@ -44,7 +44,9 @@ bool pending_is_current(struct connection *connection, int fd)
 
 	if (!connection_is_pending(connection) || !cookie || socket_cookie(fd) == cookie)
 		return true;
-	fd_closing(fd);
+	/* Or another thread has just closed it, and the number is another connection's. */
+	if (connection_of(fd) == connection)
+		fd_closing(fd);
 	return false;
 }
 
