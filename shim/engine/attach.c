@@ -8,6 +8,7 @@
 #include "drain.h"
 #include "engine.h"
 #include "policy_source.h"
+#include "schedule.h"
 #include "shim/config.h"
 #include "shim/libc.h"
 #include "shim/log.h"
@@ -365,8 +366,8 @@ void engine_exec(const char *path)
 {
 	int saved_errno = errno;
 
-	/* Many a program tries one place after the other. */
-	if (SYS(SYS_faccessat, AT_FDCWD, path, X_OK) == 0)
+	/* Mostly nothing is kept; and many a program tries one place after the other. */
+	if (pending_any() && SYS(SYS_faccessat, AT_FDCWD, path, X_OK) == 0)
 		drain_own(false);
 	errno = saved_errno;
 }

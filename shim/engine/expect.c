@@ -61,12 +61,8 @@ static void piece_look(struct expect *expect, const uint8_t *bytes, size_t size)
 	}
 }
 
-void expect_look(struct expect *expect, const struct iovec *vector, int count, size_t size)
+void expect_look(struct expect *expect, const struct iovec *vector, int count)
 {
-	for (int i = 0; i < count && size && expect->looked < EXPECT_WITHIN; i++) {
-		size_t piece = vector[i].iov_len < size ? vector[i].iov_len : size;
-
-		piece_look(expect, vector[i].iov_base, piece);
-		size -= piece;
-	}
+	for (int i = 0; i < count; i++)
+		piece_look(expect, vector[i].iov_base, vector[i].iov_len);
 }

@@ -23,8 +23,8 @@ struct expect {
 
 /* An exchange begins. */
 void expect_begin(struct expect *expect);
-/* The first `size` bytes of the vector were sent. */
-void expect_look(struct expect *expect, const struct iovec *vector, int count, size_t size);
+/* The vector was sent. */
+void expect_look(struct expect *expect, const struct iovec *vector, int count);
 /* Its body waits. */
 bool expect_told(const struct expect *expect);
 

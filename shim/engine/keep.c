@@ -140,25 +140,17 @@ static int vector_cut(struct iovec cut[PIECES], const struct iovec *vector, int 
 }
 
 /* What the program sends first, whether there is room for all of it or not. */
-static void head_keep(struct keep *keep, const struct iovec *cut, int pieces, size_t size)
+static void head_keep(struct keep *keep, const struct iovec *cut, int pieces)
 {
-	for (int i = 0; i < pieces && size && keep->head_length < KEEP_HEAD; i++) {
-		size_t piece = cut[i].iov_len < size ? cut[i].iov_len : size;
-
-		for (size_t j = 0; j < piece && keep->head_length < KEEP_HEAD; j++)
+	for (int i = 0; i < pieces; i++)
+		for (size_t j = 0; j < cut[i].iov_len && keep->head_length < KEEP_HEAD; j++)
 			keep->head[keep->head_length++] = ((const uint8_t *)cut[i].iov_base)[j];
-		size -= piece;
-	}
 }
 
-static void bytes_keep(struct keep *keep, const struct iovec *cut, int pieces, size_t size)
+static void bytes_keep(struct keep *keep, const struct iovec *cut, int pieces)
 {
-	for (int i = 0; i < pieces && size; i++) {
-		size_t piece = cut[i].iov_len < size ? cut[i].iov_len : size;
-
-		ring_put(keep, cut[i].iov_base, piece);
-		size -= piece;
-	}
+	for (int i = 0; i < pieces; i++)
+		ring_put(keep, cut[i].iov_base, cut[i].iov_len);
 }
 
 /* The same while nobody has looked at it yet, the kernel neither: it may be nothing of the program's. */
@@ -208,7 +200,8 @@ static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *ve
 
 	if (sent <= 0)
 		return sent;
-	head_keep(keep, cut, pieces, (size_t)sent);
+	pieces = vector_cut(cut, vector, count, skip, (uint64_t)sent);
+	head_keep(keep, cut, pieces);
 	if (keep->is_answered) {
 		/* A body that waited for a word of the server's is no request by itself. */
 		keep->is_overflowed = expect_told(&keep->expect);
@@ -222,9 +215,9 @@ static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *ve
 		keep->start = keep->end;
 	}
 	if (!keep->is_overflowed)
-		bytes_keep(keep, cut, pieces, (size_t)sent);
+		bytes_keep(keep, cut, pieces);
 	keep->given = keep->end;
-	expect_look(&keep->expect, cut, pieces, (size_t)sent);
+	expect_look(&keep->expect, cut, pieces);
 	return sent;
 }
 
@@ -288,8 +281,9 @@ static ssize_t send_one_way(struct keep *keep, const struct policy_transfer *tra
 	if (!error) {
 		taken = send_now(fd, cut, pieces, flags);
 		if (taken > 0) {
-			head_keep(keep, cut, pieces, (size_t)taken);
-			bytes_keep(keep, cut, pieces, (size_t)taken);
+			pieces = vector_cut(cut, vector, count, skip, (uint64_t)taken);
+			head_keep(keep, cut, pieces);
+			bytes_keep(keep, cut, pieces);
 			keep->given = keep->end;
 		}
 		return taken;

@@ -113,10 +113,12 @@ uint64_t ring_oldest(const struct keep *keep)
 
 void ring_recover(struct keep *keep, const struct policy_transfer *transfer, uint64_t has)
 {
-	uint64_t next = record_next(keep, transfer, keep->start);
+	uint64_t next;
 
-	if (keep->is_overflowed && next <= has && next > keep->start &&
-	    record_begin(keep, transfer, keep->start, &next) && next > keep->start) {
+	if (!keep->is_overflowed)
+		return;
+	next = record_next(keep, transfer, keep->start);
+	if (next <= has && record_begin(keep, transfer, keep->start, &next) && next > keep->start) {
 		keep->start = next;
 		keep->is_overflowed = false;
 	}

@@ -51,6 +51,19 @@ static bool takes_output(const struct connection *connection)
 	       connection_settings(connection)->transfer.replay == REPLAY_ONE_WAY;
 }
 
+/* Until it is held no more, if the call may wait; and what came of it. */
+static int held_wait(struct connection *connection, int fd, int flags, bool sends)
+{
+	int error = 0;
+
+	if (connection->attention & ATTENTION_HELD)
+		error = may_wait(fd, flags) ? pending_wait(connection, blocking_until(fd, sends))
+					    : EAGAIN;
+	if (!error && connection->attention & ATTENTION_FAILED)
+		error = pending_error_take(connection);
+	return error;
+}
+
 static int pending_attend(struct connection *connection, int fd, int flags, bool sends)
 {
 	int error = 0;
@@ -63,11 +76,8 @@ static int pending_attend(struct connection *connection, int fd, int flags, bool
 	if (pending_outlook(connection) == OUTLOOK_UNDER_WAY && connection_is_tended(connection) &&
 	    tcp_is_connected(fd))
 		pending_connected(connection, fd);
-	if (connection->attention & ATTENTION_HELD && !(sends && takes_output(connection)))
-		error = may_wait(fd, flags) ? pending_wait(connection, blocking_until(fd, sends))
-					    : EAGAIN;
-	if (!error && connection->attention & ATTENTION_FAILED)
-		error = pending_error_take(connection);
+	if (!(connection->attention & ATTENTION_HELD && sends && takes_output(connection)))
+		error = held_wait(connection, fd, flags, sends);
 	pending_leave();
 	return error;
 }
@@ -214,10 +224,7 @@ bool transfer_back(struct connection *connection, int fd, int flags)
 
 	while (!error && connection->attention & ATTENTION_HELD &&
 	       connection_is_pending(connection))
-		error = may_wait(fd, flags) ? pending_wait(connection, blocking_until(fd, true))
-					    : EAGAIN;
-	if (!error && connection->attention & ATTENTION_FAILED && connection_is_pending(connection))
-		error = pending_error_take(connection);
+		error = held_wait(connection, fd, flags, true);
 	if (error)
 		errno = error;
 	return !error;

@@ -163,27 +163,24 @@ static int epoll_bounded(const struct epoll_call *call, int64_t until_ns, struct
 static __attribute__((noinline, cold)) int epoll_serve(const struct epoll_call *call,
 						       int64_t until_ns, int result, uint32_t turn)
 {
-	bool called = result > 0;
+	bool called = result > 0, masked = false;
 	struct wait_mask signals;
 
-	/* Mostly that is all, and no signal has to be kept out of a wait. */
-	if (called)
-		result = events_correct(call, result, turn);
-	if (result) {
-		pending_leave();
-		return result;
-	}
-	wait_mask_begin(&signals, call->mask);
 	for (;;) {
 		if (result > 0)
 			result = events_correct(call, result, turn);
 		if (result || (called && wait_is_over(until_ns)))
 			break;
+		/* Mostly nothing is waited for, and no signal has to be kept out. */
+		if (!masked)
+			wait_mask_begin(&signals, call->mask);
+		masked = true;
 		result = epoll_bounded(call, until_ns, &signals, &turn);
 		called = true;
 	}
 	pending_leave();
-	wait_mask_end(&signals);
+	if (masked)
+		wait_mask_end(&signals);
 	return result;
 }
 

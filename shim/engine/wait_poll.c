@@ -147,17 +147,9 @@ static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t
 						      int64_t until_ns, const sigset_t *mask,
 						      int result)
 {
-	bool called = result > 0;
+	bool called = result > 0, masked = false;
 	struct wait_mask signals;
 
-	/* Mostly that is all, and no signal has to be kept out of a wait. */
-	if (called)
-		result = poll_correct(fds, count);
-	if (result) {
-		pending_leave();
-		return result;
-	}
-	wait_mask_begin(&signals, mask);
 	for (;;) {
 		int64_t next_ns;
 
@@ -165,13 +157,18 @@ static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t
 			result = poll_correct(fds, count);
 		if (result || (called && wait_is_over(until_ns)))
 			break;
+		/* Mostly nothing is waited for, and no signal has to be kept out. */
+		if (!masked)
+			wait_mask_begin(&signals, mask);
+		masked = true;
 		next_ns = wait_serve(until_ns);
 		result = pending_any_held() ? poll_without_held(fds, count, next_ns, &signals)
 					    : poll_bounded(fds, count, next_ns, &signals);
 		called = true;
 	}
 	pending_leave();
-	wait_mask_end(&signals);
+	if (masked)
+		wait_mask_end(&signals);
 	return result;
 }
 

@@ -162,10 +162,9 @@ static __attribute__((noinline, cold)) int select_serve(const struct selection *
 							int64_t until_ns, const sigset_t *mask,
 							int result)
 {
-	bool called = result > 0;
+	bool called = result > 0, masked = false;
 	struct wait_mask signals;
 
-	wait_mask_begin(&signals, mask);
 	for (;;) {
 		struct timespec next;
 
@@ -175,6 +174,10 @@ static __attribute__((noinline, cold)) int select_serve(const struct selection *
 		}
 		if (result || (called && wait_is_over(until_ns)))
 			break;
+		/* Mostly nothing is waited for, and no signal has to be kept out. */
+		if (!masked)
+			wait_mask_begin(&signals, mask);
+		masked = true;
 		next = wait_span(wait_serve(until_ns));
 		selection_restore(selection);
 		pending_each(selection, held_remove);
@@ -182,7 +185,8 @@ static __attribute__((noinline, cold)) int select_serve(const struct selection *
 		called = true;
 	}
 	pending_leave();
-	wait_mask_end(&signals);
+	if (masked)
+		wait_mask_end(&signals);
 	return result;
 }
 
