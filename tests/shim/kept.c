@@ -18,11 +18,6 @@ static void expect_refused(ssize_t result, int error)
 	EXPECT_COUNT(reconnects, 0);
 }
 
-static void expect_send(int fd, const char *text)
-{
-	EXPECT_IS(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-}
-
 static void expect_receive(int fd, size_t size)
 {
 	char answer[256];
@@ -276,30 +271,13 @@ static void lines_after_a_long_one(void)
 
 /* ---- one way: an outage's output ------------------------------------------------------------------ */
 
-static int away(struct script *script)
-{
-	int fd = script_connect(script);
-
-	expect_send(fd, "first\n");
-	until_lost(fd);
-	expect_send(fd, "last\n");
-	return fd;
-}
-
-static void *come_back(void *argument)
-{
-	sleep_ms(300);
-	server_return(argument);
-	return NULL;
-}
-
 static void number_given_away(void)
 {
 	struct script *script = server_script("r6LR d");
-	int fd = away(script);
+	int fd = outage_output(script);
 	pthread_t thread;
 
-	REQUIRE(pthread_create(&thread, NULL, come_back, script) == 0);
+	thread = server_return_after(script, 300);
 	EXPECT_IS(dup2(open("/dev/null", O_RDWR | O_CLOEXEC), fd), fd);
 	EXPECT_TEXT(script, 1, "last\n");
 	EXPECT_COUNT(lost_bytes, 0);
@@ -314,7 +292,7 @@ static void image_replaced(void)
 	if (pid == 0) {
 		char *arguments[] = { (char *)"true", NULL };
 
-		away(script);
+		outage_output(script);
 		execv("/bin/true", arguments);
 		_exit(1);
 	}
@@ -330,7 +308,7 @@ static void image_replaced(void)
 static void pointer_to_nothing(void)
 {
 	struct script *script = server_script("r6LR d");
-	int fd = away(script);
+	int fd = outage_output(script);
 	char *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	EXPECT_IS(send(fd, page, 10, 0), -1);

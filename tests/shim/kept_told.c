@@ -6,35 +6,13 @@
 #include "alarm.h"
 #include "script.h"
 
-static void expect_send(int fd, const char *text)
-{
-	EXPECT_IS(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-}
-
 /* ---- while one-way output is away ----------------------------------------------------------- */
-
-static int away(struct script *script)
-{
-	int fd = script_connect(script);
-
-	expect_send(fd, "first\n");
-	until_lost(fd);
-	expect_send(fd, "last\n");
-	return fd;
-}
-
-static void *come_back(void *argument)
-{
-	sleep_ms(400);
-	server_return(argument);
-	return NULL;
-}
 
 /* SIGPIPE would end it: no failure was passed on. */
 static void send_unkept(ssize_t (*send_one)(int fd), const char *arrives)
 {
 	struct script *script = server_script("r6LR d");
-	int fd = away(script);
+	int fd = outage_output(script);
 	int64_t began = now_ms();
 	pthread_t thread;
 
@@ -42,7 +20,7 @@ static void send_unkept(ssize_t (*send_one)(int fd), const char *arrives)
 	EXPECT_IS(send_one(fd), -1);
 	EXPECT_ERRNO(EAGAIN);
 	nonblocking_set(fd, false);
-	REQUIRE(pthread_create(&thread, NULL, come_back, script) == 0);
+	thread = server_return_after(script, 400);
 	EXPECT(send_one(fd) >= 0);
 	EXPECT_WITHIN(now_ms() - began, 350, 5000);
 	EXPECT_TEXT(script, 1, arrives);
@@ -78,7 +56,7 @@ static void exec_that_fails(void)
 {
 	struct script *script = server_script("r6LR d");
 	char *arguments[] = { (char *)"nothing", NULL };
-	int fd = away(script);
+	int fd = outage_output(script);
 	int64_t began = now_ms();
 
 	EXPECT_IS(execv("/nonexistent", arguments), -1);

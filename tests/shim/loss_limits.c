@@ -18,25 +18,10 @@ static int lost_socket(struct script *script)
 	return fd;
 }
 
-static void return_later(void *argument)
-{
-	sleep_ms(400);
-	server_return(argument);
-}
-
-static void *return_thread(void *argument)
-{
-	return_later(argument);
-	return NULL;
-}
-
 /* In 400 ms; a fork now would share the connection. */
 static void server_return_later(struct script *script)
 {
-	pthread_t thread;
-
-	REQUIRE(pthread_create(&thread, NULL, return_thread, script) == 0);
-	pthread_detach(thread);
+	pthread_detach(server_return_after(script, 400));
 }
 
 static void receive_timeout_ask(int fd, int ms)

@@ -87,15 +87,6 @@ static void after_end(void)
 
 /* ---- while there is nobody ------------------------------------------------------------------- */
 
-static int outage_begin(struct script *script)
-{
-	int fd = script_connect(script);
-
-	EXPECT_IS(send(fd, "first\n", 6, 0), 6);
-	until_lost(fd);
-	return fd;
-}
-
 /* Of a stream of lines, as much as there is room for. */
 static size_t lines_send(int fd, const char *lines, size_t done, size_t most)
 {
@@ -132,13 +123,6 @@ static void outage_nonblocking(void)
 	EXPECT_COUNT(lost_bytes, 0);
 }
 
-static void *return_later(void *argument)
-{
-	sleep_ms(300);
-	server_return(argument);
-	return NULL;
-}
-
 static void outage_blocking(void)
 {
 	struct script *script = server_script("r6LR d");
@@ -150,7 +134,7 @@ static void outage_blocking(void)
 	memset(lines, '.', sizeof(lines));
 	for (size_t i = 99; i < sizeof(lines); i += 100)
 		lines[i] = '\n';
-	REQUIRE(pthread_create(&thread, NULL, return_later, script) == 0);
+	thread = server_return_after(script, 300);
 	EXPECT_IS(send(fd, lines, sizeof(lines), 0), sizeof(lines));
 	EXPECT_WITHIN(now_ms() - began, 290, 5000);
 	expect_bytes(script, 1, lines, sizeof(lines));
@@ -247,7 +231,7 @@ static void close_drains(void)
 	pthread_t thread;
 
 	EXPECT_IS(send(fd, "last\n", 5, 0), 5);
-	REQUIRE(pthread_create(&thread, NULL, return_later, script) == 0);
+	thread = server_return_after(script, 300);
 	EXPECT_IS(close(fd), 0);
 	EXPECT_TEXT(script, 1, "last\n");
 	EXPECT_COUNT(lost_bytes, 0);
@@ -262,7 +246,7 @@ static void shutdown_drains(void)
 	pthread_t thread;
 
 	EXPECT_IS(send(fd, "last\n", 5, 0), 5);
-	REQUIRE(pthread_create(&thread, NULL, return_later, script) == 0);
+	thread = server_return_after(script, 300);
 	EXPECT_IS(shutdown(fd, SHUT_WR), 0);
 	EXPECT_TEXT(script, 1, "last\n");
 	UNTIL(script->connections[1].is_ended);

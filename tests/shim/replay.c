@@ -184,13 +184,8 @@ static void loop_edge(void)
 static void loop_from_the_start(void)
 {
 	struct script *script = server_script("r7R e");
-	int fd = stream_socket(&script->server);
-	struct pollfd wait = { .fd = fd, .events = POLLOUT };
+	int fd = loop_connect(script);
 
-	nonblocking_set(fd, true);
-	EXPECT_IS(server_connect(&script->server, fd), -1);
-	EXPECT_ERRNO(EINPROGRESS);
-	REQUIRE(poll(&wait, 1, 5000) == 1);
 	EXPECT_IS(socket_error(fd), 0);
 	lost_in_loop(script, fd, wait_by_poll);
 }

@@ -51,6 +51,7 @@ struct script_connection {
 struct script {
 	struct server server;
 	const char *words;
+	int away_ms;
 	sem_t go;
 	atomic_int accepted;
 	struct script_connection connections[SCRIPT_CONNECTIONS];
@@ -216,6 +217,25 @@ static inline void server_return(struct script *script)
 	REQUIRE(listen(script->server.fd, 1024) == 0);
 }
 
+static inline void *script_return(void *argument)
+{
+	struct script *script = argument;
+
+	sleep_ms(script->away_ms);
+	server_return(script);
+	return NULL;
+}
+
+/* The same while the case waits in a call; to be joined. */
+static inline pthread_t server_return_after(struct script *script, int ms)
+{
+	pthread_t thread;
+
+	script->away_ms = ms;
+	REQUIRE(pthread_create(&thread, NULL, script_return, script) == 0);
+	return thread;
+}
+
 /* What came on its connection number `index`, the first is 0. */
 static inline void expect_bytes(struct script *script, int index, const char *bytes, size_t size)
 {
@@ -275,6 +295,30 @@ static inline void expect_echo(int fd, const char *text)
 	EXPECT_IS(send(fd, text, size, 0), size);
 	EXPECT_IS(recv(fd, answer, size, MSG_WAITALL), size);
 	EXPECT(memcmp(answer, text, size) == 0);
+}
+
+static inline void expect_send(int fd, const char *text)
+{
+	EXPECT_IS(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* A server that takes a line and is gone, as "r6LR d" has it: the connection is lost. */
+static inline int outage_begin(struct script *script)
+{
+	int fd = script_connect(script);
+
+	expect_send(fd, "first\n");
+	until_lost(fd);
+	return fd;
+}
+
+/* The same, and a line on its way. */
+static inline int outage_output(struct script *script)
+{
+	int fd = outage_begin(script);
+
+	expect_send(fd, "last\n");
+	return fd;
 }
 
 /* Connected without waiting: by a program with a loop. */
