@@ -111,6 +111,7 @@ enum seat_state {
 	SEAT_PENDING,
 	SEAT_LONE, /* pending, and only its team's one thread may take it */
 	SEAT_TAKEN,
+	SEAT_LEAVING, /* taken to be closed, and counted for nothing any more */
 	SEAT_ENDED
 };
 

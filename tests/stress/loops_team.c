@@ -146,29 +146,27 @@ static void seat_event(struct worker *worker, struct team *team, struct seat *se
 		seat_ask(worker, team, seat, since);
 }
 
+/* How many an event will come of, or somebody of the team is busy with: he opens the next. */
+static unsigned int batch_in_use(const struct batch *batch)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < batch->total; i++) {
+		uint32_t state = atomic_load(&batch->seats[i].state);
+
+		count += state != SEAT_UNUSED && state < SEAT_LEAVING;
+	}
+	return count;
+}
+
 /* As many as may be under way at once. */
 static void batch_refill(struct worker *worker, struct team *team)
 {
 	struct batch *batch = &team->batch;
-	unsigned int opened = atomic_load(&batch->next);
 
-	while (!atomic_load(&batch->over) && opened < batch->total &&
-	       opened - (batch->total - atomic_load(&batch->left)) < batch->window) {
+	while (!atomic_load(&batch->over) && atomic_load(&batch->next) < batch->total &&
+	       batch_in_use(batch) < batch->window)
 		seat_open(worker, team);
-		opened = atomic_load(&batch->next);
-	}
-}
-
-/* Whether an event will come, of another seat than this. */
-static bool batch_waits(const struct batch *batch, const struct seat *but)
-{
-	for (unsigned int i = 0; i < batch->total; i++) {
-		uint32_t state = atomic_load(&batch->seats[i].state);
-
-		if (&batch->seats[i] != but && state != SEAT_UNUSED && state != SEAT_ENDED)
-			return true;
-	}
-	return false;
 }
 
 /* One of any team is closed while it is pending. Until it has ended its batch cannot. */
@@ -183,11 +181,11 @@ static void act_close(struct worker *worker)
 	if (draw(&worker->random, 4) == 0)
 		call_shutdown(seat->fd, SHUT_RDWR);
 	COUNT(closed);
-	/* Whose team sleeps opens no other in its place, nor in that of one that ends at once. */
+	/* The team may sleep, or be about to: if none but this was left nobody would open the next. */
+	atomic_store(&seat->state, SEAT_LEAVING);
 	do
 		seat_open(worker, team);
-	while (atomic_load(&team->batch.next) < team->batch.total &&
-	       !batch_waits(&team->batch, seat));
+	while (atomic_load(&team->batch.next) < team->batch.total && !batch_in_use(&team->batch));
 	seat_end(worker, team, seat);
 }
 
