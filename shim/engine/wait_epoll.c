@@ -31,10 +31,10 @@ static bool is_under_way(const struct connection *connection)
 	       (connection->attention & (ATTENTION_PENDING | ATTENTION_HELD)) == ATTENTION_PENDING;
 }
 
-static bool is_set_or_under_way(int fd, const void *of)
+static bool is_set(int fd, const void *of)
 {
 	(void)of;
-	return fd_kind(fd) & FD_SET_OF_FDS || is_under_way(connection_of(fd));
+	return fd_kind(fd) & FD_SET_OF_FDS;
 }
 
 /* A set in a set is ready for what was in it before it was looked at. */
@@ -52,14 +52,15 @@ static bool set_correct(int outer, struct epoll_event *event, int set)
 /* False if the program is not to see it. */
 static bool event_correct(int set, struct epoll_event *event)
 {
-	int fd = watch_find(set, event->data.u64, false, is_set_or_under_way, NULL);
-
-	if (fd >= 0 && fd_kind(fd) & FD_SET_OF_FDS)
-		return set_correct(set, event, fd);
 	/* Data that is not the number itself may be another socket's too. */
-	if (fd >= 0 && (int)event->data.u32 == fd)
+	int fd = (int)event->data.u32;
+
+	if (is_under_way(connection_of(fd)) && watch_is_with(set, fd, event->data.u64)) {
 		pending_connected(connection_of(fd), fd);
-	return true;
+		return true;
+	}
+	fd = watch_is_nested() ? watch_find(set, event->data.u64, false, is_set, NULL) : -1;
+	return fd < 0 || set_correct(set, event, fd);
 }
 
 #define END_EVENTS (EPOLLERR | EPOLLHUP | EPOLLRDHUP)
@@ -324,6 +325,8 @@ int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
 	struct connection *connection = connection_of(fd);
 	unsigned int kind = fd_kind(fd);
 
+	if (kind & FD_SET_OF_FDS)
+		watch_nest();
 	if (connection ? kind & FD_MOVED || !connection_is_plain(connection)
 		       : kind & (FD_STREAM | FD_SET_OF_FDS))
 		return epoll_ctl_watched(connection, set, operation, fd, event);

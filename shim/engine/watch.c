@@ -382,6 +382,26 @@ int watch_find(int set, uint64_t data, bool thorough, bool (*wanted)(int fd, con
 	return fd;
 }
 
+bool watch_is_with(int set, int fd, uint64_t data)
+{
+	const struct watch *watch = watch_in(set, fd);
+
+	return watch && watch->data == data;
+}
+
+static _Atomic bool nested;
+
+bool watch_is_nested(void)
+{
+	return LOAD(nested);
+}
+
+void watch_nest(void)
+{
+	if (!LOAD(nested))
+		STORE(nested, true);
+}
+
 bool watch_is_out(int set, int fd)
 {
 	const struct watch *watch = watch_in(set, fd);

@@ -46,6 +46,13 @@ bool watch_is_known(int fd);
 int watch_find(int set, uint64_t data, bool thorough, bool (*wanted)(int fd, const void *of),
 	       const void *of);
 
+/* Whether an event of a set with this data may be fd's. */
+bool watch_is_with(int set, int fd, uint64_t data);
+
+/* Whether any set has ever been registered in another, as watch_nest() was told. */
+bool watch_is_nested(void);
+void watch_nest(void);
+
 /* Whether fd was taken out of the set. */
 bool watch_is_out(int set, int fd);
 
