@@ -26,6 +26,15 @@ static void error_correct(struct connection *connection, int fd, int *error)
 		*error = pending_error_take(connection);
 }
 
+/* The kernel gives as much of it as there is room for. */
+static void error_copy(void *to, const void *from, socklen_t length)
+{
+	if (__builtin_expect(length >= sizeof(int), 1))
+		memcpy(to, from, sizeof(int));
+	else
+		memcpy(to, from, length);
+}
+
 int engine_getsockopt(int fd, int level, int name, void *value, socklen_t *length)
 {
 	struct connection *connection = connection_of(fd);
@@ -42,10 +51,9 @@ int engine_getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 	result = LIBC(getsockopt)(fd, level, name, value, length);
 	if (result < 0)
 		return result;
-	/* The kernel gives as much of it as there is room for. */
-	memcpy(&error, value, *length < sizeof(error) ? *length : sizeof(error));
+	error_copy(&error, value, *length);
 	error_correct(connection, fd, &error);
-	memcpy(value, &error, *length < sizeof(error) ? *length : sizeof(error));
+	error_copy(value, &error, *length);
 	return result;
 }
 

@@ -85,9 +85,11 @@ struct sockaddr *connection_path(struct connection *connection)
 
 struct pending *connection_pending(struct connection *connection)
 {
-	struct pending *pendings = slots_memory(&slots_of(connection)->pendings,
-						sizeof(struct pending));
+	struct pending *pendings;
 
+	if (connection->pending)
+		return connection->pending;
+	pendings = slots_memory(&slots_of(connection)->pendings, sizeof(struct pending));
 	if (!pendings)
 		return NULL;
 	connection->pending = &pendings[slot_number(connection)];
@@ -173,11 +175,6 @@ static void operation_close(struct connection *connection, int fd)
 		operation_succeed(connection, ticket);
 	else if (ticket)
 		operation_abandon(connection, ticket);
-}
-
-bool connection_is_pending(const struct connection *connection)
-{
-	return connection->attention & ATTENTION_CONNECT && engine_is_owner(connection->owner);
 }
 
 /* One fd fewer stands for it. A forked child's copy just forgets. */

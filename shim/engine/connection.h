@@ -161,7 +161,10 @@ struct connection *connection_open(int fd, uint32_t record, int rule, int32_t ow
  * about. No system call: a forked child, to which its parent's are none of its
  * business, is told by memory that the kernel has emptied.
  */
-bool connection_is_pending(const struct connection *connection);
+static inline bool connection_is_pending(const struct connection *connection)
+{
+	return connection->attention & ATTENTION_CONNECT && engine_is_owner(connection->owner);
+}
 
 /* Its room for an AF_UNIX address, and for being pending. NULL: there is no memory. */
 struct sockaddr *connection_path(struct connection *connection);

@@ -19,7 +19,8 @@
 
 static void count_change(_Atomic uint32_t *counter, int32_t by)
 {
-	atomic_fetch_add_explicit(counter, (uint32_t)by, memory_order_relaxed);
+	if (by)
+		atomic_fetch_add_explicit(counter, (uint32_t)by, memory_order_relaxed);
 }
 
 void attention_change(struct connection *connection, uint32_t set, uint32_t clear)
