@@ -19,6 +19,8 @@
 #include "tended.h"
 #include "transient.h"
 
+_Thread_local int *errno_known __attribute__((tls_model("initial-exec")));
+
 /* How often the ring is looked at while only the peer can make room in it. */
 #define ROOM_TICK_NS INT64_C(1000000)
 

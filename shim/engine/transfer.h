@@ -66,6 +66,17 @@ static inline bool transfer_may_pass(struct connection *connection, int fd, int 
 	       transfer_back(connection, fd, flags);
 }
 
+/* errno's, which libc gives by a call only, through a table that may be out of the cache. */
+extern _Thread_local int *errno_known
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+static inline int *errno_address(void)
+{
+	if (__builtin_expect(!errno_known, 0))
+		errno_known = &errno;
+	return errno_known;
+}
+
 /* Whether there is anything to do before a call. */
 static inline bool transfer_wants(const struct connection *connection)
 {
@@ -170,23 +181,50 @@ static inline bool transfer_is_kept(const struct connection *connection, const s
 			      : next_(fd, __VA_ARGS__);                                           \
 	})
 
-/* The call once, its result counted. again: the same with all that may have to be done. */
-#define ONCE(counted, connection, fd, flags, sends, call, again)                            \
-	({                                                                                  \
-		struct transfer_before before_ = { .operation = (connection)->operation,    \
-						   .saved_errno = errno };                  \
-		ssize_t result_;                                                            \
-                                                                                            \
-		if (transfer_wants(connection)) {                                           \
-			result_ = (again);                                                  \
-		} else {                                                                    \
-			result_ = (call);                                                   \
-			if (transfer_end(connection, fd, flags, sends, &before_, &result_)) \
-				result_ = (again);                                          \
-			else                                                                \
-				transfer_##counted(connection, result_);                    \
-		}                                                                           \
-		result_;                                                                    \
+/* A call on a connection that wanted nothing, for what may have to follow it. */
+struct transfer_call {
+	struct connection *connection;
+	const void *data;
+	size_t size;
+	int fd;
+	int flags;
+	struct transfer_before before;
+};
+
+/*
+ * The call once, its result counted; NAME_finish() does what else may follow. All that it needs
+ * is in memory: in registers it would have to be saved and restored around every call.
+ */
+#define ONCE(name, counted, connection, fd, data, size, flags, call)                              \
+	({                                                                                        \
+		const struct transfer_call call_ = {                                              \
+			(connection),                                                             \
+			(data),                                                                   \
+			(size),                                                                   \
+			(fd),                                                                     \
+			(flags),                                                                  \
+			{ .operation = (connection)->operation, .saved_errno = *errno_address() } \
+		};                                                                                \
+		ssize_t result_;                                                                  \
+                                                                                                  \
+		__asm__ volatile("" : : "m"(call_));                                              \
+		result_ = (call);                                                                 \
+		if (__builtin_expect((connection)->attention || result_ <= 0, 0))                 \
+			result_ = name##_finish(&call_, result_);                                 \
+		else                                                                              \
+			transfer_##counted(connection, result_);                                  \
+		result_;                                                                          \
+	})
+
+/* again: the same with all that may have to be done. */
+#define FINISH(counted, made, sends, result, again)                                \
+	({                                                                         \
+		ssize_t result_ = (result);                                        \
+                                                                                   \
+		transfer_end((made)->connection, (made)->fd, (made)->flags, sends, \
+			     &(made)->before, &result_)                            \
+			? (again)                                                  \
+			: transfer_##counted((made)->connection, result_);         \
 	})
 #define BEHIND static __attribute__((noinline))
 

@@ -111,11 +111,18 @@ BEHIND ssize_t send_again(int fd, const void *data, size_t size, int flags)
 	return SEND_BYTES(fd, flags, data, size, LIBC(send)(fd, data, size, flags));
 }
 
+BEHIND ssize_t send_finish(const struct transfer_call *call, ssize_t result)
+{
+	return FINISH(sent, call, true, result,
+		      send_again(call->fd, call->data, call->size, call->flags));
+}
+
 BEHIND ssize_t send_managed(int fd, const void *data, size_t size, int flags,
 			    struct connection *connection, libc_send_t *next)
 {
-	return ONCE(sent, connection, fd, flags, true, next(fd, data, size, flags),
-		    send_again(fd, data, size, flags));
+	if (transfer_wants(connection))
+		return send_again(fd, data, size, flags);
+	return ONCE(send, sent, connection, fd, data, size, flags, next(fd, data, size, flags));
 }
 
 HOOK ssize_t send(int fd, const void *data, size_t size, int flags)
@@ -243,13 +250,18 @@ BEHIND ssize_t recv_again(int fd, void *data, size_t size, int flags)
 	return RECEIVE(fd, flags, LIBC(recv)(fd, data, size, flags));
 }
 
+BEHIND ssize_t recv_finish(const struct transfer_call *call, ssize_t result)
+{
+	return FINISH(received, call, false, result,
+		      recv_again(call->fd, (void *)(uintptr_t)call->data, call->size, call->flags));
+}
+
 BEHIND ssize_t recv_managed(int fd, void *data, size_t size, int flags,
 			    struct connection *connection, libc_recv_t *next)
 {
-	if (asks_errors(flags) || only_looks(flags))
+	if (asks_errors(flags) || only_looks(flags) || transfer_wants(connection))
 		return recv_again(fd, data, size, flags);
-	return ONCE(received, connection, fd, flags, false, next(fd, data, size, flags),
-		    recv_again(fd, data, size, flags));
+	return ONCE(recv, received, connection, fd, data, size, flags, next(fd, data, size, flags));
 }
 
 HOOK ssize_t recv(int fd, void *data, size_t size, int flags)

@@ -16,11 +16,18 @@ BEHIND ssize_t read_again(int fd, void *data, size_t size)
 	return RECEIVE(fd, 0, LIBC(read)(fd, data, size));
 }
 
+BEHIND ssize_t read_finish(const struct transfer_call *call, ssize_t result)
+{
+	return FINISH(received, call, false, result,
+		      read_again(call->fd, (void *)(uintptr_t)call->data, call->size));
+}
+
 BEHIND ssize_t read_managed(int fd, void *data, size_t size, struct connection *connection,
 			    libc_read_t *next)
 {
-	return ONCE(received, connection, fd, 0, false, next(fd, data, size),
-		    read_again(fd, data, size));
+	if (transfer_wants(connection))
+		return read_again(fd, data, size);
+	return ONCE(read, received, connection, fd, data, size, 0, next(fd, data, size));
 }
 
 HOOK ssize_t read(int fd, void *data, size_t size)
@@ -38,11 +45,17 @@ BEHIND ssize_t write_again(int fd, const void *data, size_t size)
 	return SEND_BYTES(fd, 0, data, size, LIBC(write)(fd, data, size));
 }
 
+BEHIND ssize_t write_finish(const struct transfer_call *call, ssize_t result)
+{
+	return FINISH(sent, call, true, result, write_again(call->fd, call->data, call->size));
+}
+
 BEHIND ssize_t write_managed(int fd, const void *data, size_t size, struct connection *connection,
 			     libc_write_t *next)
 {
-	return ONCE(sent, connection, fd, 0, true, next(fd, data, size),
-		    write_again(fd, data, size));
+	if (transfer_wants(connection))
+		return write_again(fd, data, size);
+	return ONCE(write, sent, connection, fd, data, size, 0, next(fd, data, size));
 }
 
 HOOK ssize_t write(int fd, const void *data, size_t size)
