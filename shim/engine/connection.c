@@ -53,6 +53,7 @@ static void *slots_memory(void *_Atomic *memory, size_t size)
 bool connections_attach(void)
 {
 	spare.connections = NULL;
+	spare.pendings = spare.paths = spare.keeps = NULL;
 	own.pendings = own.paths = own.keeps = NULL;
 	own.connections = sys_memory(SLOTS_PER_PROCESS * sizeof(*own.connections));
 	return own.connections != NULL;

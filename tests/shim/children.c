@@ -272,6 +272,48 @@ static void child_leaves(void)
 	expect_alive(&pair, 0);
 }
 
+/*
+ * The store cannot grow, as on a full disk, and the parent has more connections than there is
+ * room for: what it keeps of those in memory is none of the child's.
+ */
+static void child_without_store(void)
+{
+	enum { MORE_THAN_RESERVED = 140 };
+	struct server up = server_listening(AF_INET), down = server_bind(AF_INET);
+	char away[512];
+	pid_t pid;
+
+	EXPECT_IS(server_connect(&up, stream_socket(&up)), 0);
+	snprintf(away, sizeof(away), "%s.away", getenv("HOLDFAST_STATE_DIR"));
+	REQUIRE(rename(getenv("HOLDFAST_STATE_DIR"), away) == 0);
+	close(open(getenv("HOLDFAST_STATE_DIR"), O_CREAT | O_WRONLY, 0600));
+	for (int i = 0; i < MORE_THAN_RESERVED; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		struct pollfd wait = { .fd = fd, .events = POLLOUT };
+
+		EXPECT_IS(server_connect(&up, fd), -1);
+		EXPECT_IS(poll(&wait, 1, 5000), 1);
+	}
+	pid = fork();
+	if (pid == 0) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		struct pollfd wait = { .fd = fd, .events = POLLOUT };
+
+		EXPECT_IS(server_connect(&down, fd), -1);
+		EXPECT_ERRNO(EINPROGRESS);
+		EXPECT_IS(poll(&wait, 1, 300), 0);
+		check_exit(check_failures ? 1 : 0);
+	}
+	EXPECT_IS(child_wait(pid), 0);
+	unlink(getenv("HOLDFAST_STATE_DIR"));
+	REQUIRE(rename(away, getenv("HOLDFAST_STATE_DIR")) == 0);
+}
+
+#define POLICY_SILENCE                                                              \
+	"{\"version\":1,\"defaults\":{\"heartbeat\":{\"idle_timeout\":\"60s\"},"    \
+	"\"strategies\":{\"network\":{\"decision\":\"backoff\",\"max_retries\":50," \
+	"\"base_delay\":\"100ms\"}}}}"
+
 #define OURS(name, run)                            \
 	{                                          \
 		name, run, POLICY_PATIENT, NULL, 0 \
@@ -291,6 +333,8 @@ static const struct check_case cases[] = {
 	CASE("quick_exit leaves in order", ends_quickly),
 	CASE("a killed process's file still says running", ends_by_signal),
 	CASE("a child's exit() does not end the parent's file", child_leaves),
+	{ "a child that can have no store, of a parent that could not have more",
+	  child_without_store, POLICY_SILENCE, NULL, 0 },
 };
 
 CHECK_MAIN(cases)
