@@ -137,9 +137,16 @@ static void held_late(struct pending *pending)
  * Out of use before anything else, for a jump out of a handler can come at any point: then the next
  * call that sees success gets here again. False: another thread has to do with it.
  */
-static bool connected_settle(struct connection *connection, struct pending *pending, int fd)
+static bool connected_settle(struct connection *connection, int fd, uint32_t ticket)
 {
+	struct pending *pending = connection->pending;
+
 	if (claim_change(pending, CLAIM_READY, CLAIM_UNUSED)) {
+		/* Closed by another thread, and the next connect's already. */
+		if (pending->call.ticket != ticket) {
+			claim_change(pending, CLAIM_UNUSED, CLAIM_READY);
+			return true;
+		}
 		if (connection->attention & ATTENTION_SCHEDULED)
 			held_late(pending);
 		connection_made(connection, fd, connection->generation);
@@ -147,7 +154,8 @@ static bool connected_settle(struct connection *connection, struct pending *pend
 	} else if (atomic_load(&pending->claim) == CLAIM_BUSY) {
 		return false;
 	}
-	operation_succeed(connection, operation_ticket(connection));
+	if (!operation_succeed(connection, ticket) && operation_ticket(connection))
+		return true;
 	attention_change(connection, 0, ATTENTION_PENDING);
 	return true;
 }
@@ -155,10 +163,8 @@ static bool connected_settle(struct connection *connection, struct pending *pend
 /* For so long another thread is waited for: in a forked child's copy it is not there. */
 #define LOOKS 10000
 
-void pending_connected(struct connection *connection, int fd)
+static void connected(struct connection *connection, int fd, uint32_t ticket)
 {
-	struct pending *pending = connection->pending;
-
 	for (int i = 0; i < LOOKS; i++) {
 		uint32_t attention = atomic_load(&connection->attention);
 
@@ -168,10 +174,23 @@ void pending_connected(struct connection *connection, int fd)
 			pending_look(connection, fd, 0);
 			return;
 		}
-		if (connected_settle(connection, pending, fd))
+		if (connected_settle(connection, fd, ticket))
 			return;
 		SYS(SYS_sched_yield);
 	}
+}
+
+void pending_connected(struct connection *connection, int fd)
+{
+	connected(connection, fd, operation_ticket(connection));
+}
+
+void pending_told(struct connection *connection, int fd, int64_t since_ns)
+{
+	uint32_t ticket = operation_ticket(connection);
+
+	if (connection->began_ns < since_ns)
+		connected(connection, fd, ticket);
 }
 
 void pending_anew(struct connection *connection, bool is_left)

@@ -86,10 +86,16 @@ enum outlook pending_look(struct connection *connection, int fd, int error);
 bool pending_is_current(struct connection *connection, int fd);
 
 /*
- * A wait or a transfer showed success. Lock-free if the first attempt succeeded, unless
+ * A transfer showed success. Lock-free if the first attempt succeeded, unless
  * the policy has something to do for the connection.
  */
 void pending_connected(struct connection *connection, int fd);
+
+/*
+ * The same of a wait by number, in a real call that began at since_ns, CLOCK_MONOTONIC: it says
+ * nothing of a connect that began later, since it may be of what had the number before.
+ */
+void pending_told(struct connection *connection, int fd, int64_t since_ns);
 
 /* It is a blocking one after all: its own call waits for it. */
 void pending_drop(struct connection *connection);

@@ -25,10 +25,21 @@ struct epoll_call {
 
 /* ---- what was reported -------------------------------------------------------------------- */
 
-static bool is_under_way(const struct connection *connection)
+/* When a real call began. */
+struct moment {
+	uint32_t turn;    /* the lock's word before it */
+	int64_t since_ns; /* CLOCK_MONOTONIC; 0: nothing was pending */
+};
+
+/* Whether an event is of the number that its data is: where such data mean nothing else. */
+static bool is_connects(const struct connection *connection, int set,
+			const struct epoll_event *event)
 {
 	return connection && connection_is_pending(connection) &&
-	       (connection->attention & (ATTENTION_PENDING | ATTENTION_HELD)) == ATTENTION_PENDING;
+	       (connection->attention & (ATTENTION_PENDING | ATTENTION_HELD)) ==
+		       ATTENTION_PENDING &&
+	       !(LOAD(watch_habits) & HABIT_OTHER_NUMBERS) &&
+	       watch_is_with(set, (int)event->data.u32, event->data.u64);
 }
 
 static bool is_set(int fd, const void *of)
@@ -50,16 +61,18 @@ static bool set_correct(int outer, struct epoll_event *event, int set)
 }
 
 /* False if the program is not to see it. */
-static bool event_correct(int set, struct epoll_event *event)
+static bool event_correct(int set, struct epoll_event *event, int64_t since_ns)
 {
-	/* Data that is not the number itself may be another socket's too. */
 	int fd = (int)event->data.u32;
+	struct connection *connection = connection_of(fd);
 
-	if (is_under_way(connection_of(fd)) && watch_is_with(set, fd, event->data.u64)) {
-		pending_connected(connection_of(fd), fd);
+	if (is_connects(connection, set, event)) {
+		pending_told(connection, fd, since_ns);
 		return true;
 	}
-	fd = watch_is_nested() ? watch_find(set, event->data.u64, false, is_set, NULL) : -1;
+	if (!(LOAD(watch_habits) & HABIT_NESTS))
+		return true;
+	fd = watch_find(set, event->data.u64, false, is_set, NULL);
 	return fd < 0 || set_correct(set, event, fd);
 }
 
@@ -95,8 +108,7 @@ static bool end_correct(int set, struct epoll_event *event)
 	}
 }
 
-/* turn: the lock's word before the real call. */
-static int events_correct(const struct epoll_call *call, int count, uint32_t turn)
+static int events_correct(const struct epoll_call *call, int count, const struct moment *began)
 {
 	int kept = 0;
 
@@ -106,8 +118,9 @@ static int events_correct(const struct epoll_call *call, int count, uint32_t tur
 		if (!end_correct(call->set, &event))
 			continue;
 
-		if (event.events & (EPOLLERR | EPOLLHUP) ? pending_event(call->set, &event, turn)
-							 : event_correct(call->set, &event))
+		if (event.events & (EPOLLERR | EPOLLHUP)
+			    ? pending_event(call->set, &event, began->turn)
+			    : event_correct(call->set, &event, began->since_ns))
 			call->events[kept++] = event;
 	}
 	return kept;
@@ -129,7 +142,7 @@ static int epoll_real(const struct epoll_call *call)
 
 /* No longer than until something is due. */
 static int epoll_bounded(const struct epoll_call *call, int64_t until_ns, struct wait_mask *signals,
-			 uint32_t *turn)
+			 struct moment *began)
 {
 	struct epoll_call bounded = *call;
 	int64_t next_ns = wait_serve(until_ns);
@@ -146,7 +159,7 @@ static int epoll_bounded(const struct epoll_call *call, int64_t until_ns, struct
 		bounded.timeout_ms = wait_span_ms(next_ns);
 	}
 	waiter_begin(call->set, next_ns);
-	*turn = schedule_lock_word();
+	*began = (struct moment){ schedule_lock_word(), clock_ns() };
 	result = epoll_real(&bounded);
 	/* By a sandbox that knows the older call only. */
 	if (result < 0 && call->kind == EPOLL_WAIT && wait_is_refused()) {
@@ -160,23 +173,24 @@ static int epoll_bounded(const struct epoll_call *call, int64_t until_ns, struct
 	return result;
 }
 
-/* result: of a real call that was made already, after the lock's word was turn; 0: none was. */
+/* result: of a real call that was made already; 0: none was. */
 static __attribute__((noinline, cold)) int epoll_serve(const struct epoll_call *call,
-						       int64_t until_ns, int result, uint32_t turn)
+						       int64_t until_ns, int result,
+						       struct moment began)
 {
 	bool called = result > 0, masked = false;
 	struct wait_mask signals;
 
 	for (;;) {
 		if (result > 0)
-			result = events_correct(call, result, turn);
+			result = events_correct(call, result, &began);
 		if (result || (called && wait_is_over(until_ns)))
 			break;
 		/* Mostly nothing is waited for, and no signal has to be kept out. */
 		if (!masked)
 			wait_mask_begin(&signals, call->mask);
 		masked = true;
-		result = epoll_bounded(call, until_ns, &signals, &turn);
+		result = epoll_bounded(call, until_ns, &signals, &began);
 		called = true;
 	}
 	pending_leave();
@@ -220,7 +234,8 @@ static __attribute__((noinline)) int epoll_any(const struct epoll_call *call)
 		if (result <= 0 || !pending_any())
 			return result;
 	}
-	return epoll_serve(call, call_until(call, began), result, turn);
+	return epoll_serve(call, call_until(call, began), result,
+			   (struct moment){ turn, pending ? began : 0 });
 }
 
 static __attribute__((noinline)) int epoll_wait_any(int set, struct epoll_event *events, int room,
@@ -326,7 +341,10 @@ int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
 	unsigned int kind = fd_kind(fd);
 
 	if (kind & FD_SET_OF_FDS)
-		watch_nest();
+		watch_habit(HABIT_NESTS);
+	if (event && operation != EPOLL_CTL_DEL && (int)event->data.u32 != fd &&
+	    event->data.u32 < FD_CHUNKS * FDS_PER_CHUNK)
+		watch_habit(HABIT_OTHER_NUMBERS);
 	if (connection ? kind & FD_MOVED || !connection_is_plain(connection)
 		       : kind & (FD_STREAM | FD_SET_OF_FDS))
 		return epoll_ctl_watched(connection, set, operation, fd, event);

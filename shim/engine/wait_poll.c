@@ -81,14 +81,16 @@ static short events_failed(const struct connection *connection, short events)
 	return (short)((events & told) | POLLERR | POLLHUP);
 }
 
-static short events_correct(struct connection *connection, const struct pollfd *fd)
+/* since_ns: when the real call began, CLOCK_MONOTONIC; 0: nothing was pending then. */
+static short events_correct(struct connection *connection, const struct pollfd *fd,
+			    int64_t since_ns)
 {
 	if (connection->attention & ATTENTION_FAILED)
 		return events_failed(connection, fd->events);
 	if (connection->attention & ATTENTION_HELD)
 		return 0;
 	if (!(fd->revents & (POLLERR | POLLHUP))) {
-		pending_connected(connection, fd->fd);
+		pending_told(connection, fd->fd, since_ns);
 		return fd->revents;
 	}
 	switch (pending_look(connection, fd->fd, 0)) {
@@ -117,7 +119,7 @@ static short end_correct(struct connection *connection, const struct pollfd *fd)
 	}
 }
 
-static int poll_correct(struct pollfd *fds, nfds_t count)
+static int poll_correct(struct pollfd *fds, nfds_t count, int64_t since_ns)
 {
 	int ready = 0;
 
@@ -129,7 +131,7 @@ static int poll_correct(struct pollfd *fds, nfds_t count)
 		connection = connection_of(fds[i].fd);
 		if (connection && connection_is_pending(connection) &&
 		    !(fds[i].revents & POLLNVAL) && pending_is_current(connection, fds[i].fd))
-			fds[i].revents = events_correct(connection, &fds[i]);
+			fds[i].revents = events_correct(connection, &fds[i], since_ns);
 		else if (connection && fds[i].revents & END_EVENTS)
 			fds[i].revents = end_correct(connection, &fds[i]);
 		else if (!connection && fd_kind(fds[i].fd) & FD_SET_OF_FDS &&
@@ -142,10 +144,10 @@ static int poll_correct(struct pollfd *fds, nfds_t count)
 
 /* ---- the wait ------------------------------------------------------------------------------- */
 
-/* result: of a real call that was made already; 0: none was. */
+/* result: of a real call that was made already, at since_ns; 0: none was. */
 static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t count,
 						      int64_t until_ns, const sigset_t *mask,
-						      int result)
+						      int result, int64_t since_ns)
 {
 	bool called = result > 0, masked = false;
 	struct wait_mask signals;
@@ -154,7 +156,7 @@ static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t
 		int64_t next_ns;
 
 		if (result > 0)
-			result = poll_correct(fds, count);
+			result = poll_correct(fds, count, since_ns);
 		if (result || (called && wait_is_over(until_ns)))
 			break;
 		/* Mostly nothing is waited for, and no signal has to be kept out. */
@@ -162,6 +164,7 @@ static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t
 			wait_mask_begin(&signals, mask);
 		masked = true;
 		next_ns = wait_serve(until_ns);
+		since_ns = clock_ns();
 		result = pending_any_held() ? poll_without_held(fds, count, next_ns, &signals)
 					    : poll_bounded(fds, count, next_ns, &signals);
 		called = true;
@@ -187,7 +190,8 @@ int engine_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 		if (result <= 0 || !pending_any())
 			return result;
 	}
-	return poll_serve(fds, count, wait_until_ms(began, timeout_ms), NULL, result);
+	return poll_serve(fds, count, wait_until_ms(began, timeout_ms), NULL, result,
+			  pending ? began : 0);
 }
 
 int engine_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
@@ -205,5 +209,6 @@ int engine_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
 		if (result <= 0 || !pending_any())
 			return result;
 	}
-	return poll_serve(fds, count, wait_until(began, timeout), mask, result);
+	return poll_serve(fds, count, wait_until(began, timeout), mask, result,
+			  pending ? began : 0);
 }

@@ -8,6 +8,7 @@
 #include "shim/libc.h"
 #include "shim/words.h"
 
+_Atomic uint32_t watch_habits;
 static _Atomic uint32_t identities;
 
 struct watch_chunk {
@@ -387,19 +388,6 @@ bool watch_is_with(int set, int fd, uint64_t data)
 	const struct watch *watch = watch_in(set, fd);
 
 	return watch && watch->data == data;
-}
-
-static _Atomic bool nested;
-
-bool watch_is_nested(void)
-{
-	return LOAD(nested);
-}
-
-void watch_nest(void)
-{
-	if (!LOAD(nested))
-		STORE(nested, true);
 }
 
 bool watch_is_out(int set, int fd)

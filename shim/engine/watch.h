@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
+#include "shim/words.h"
+
 struct connection;
 
 /* The real epoll_ctl(), and what it says noted. locked: the schedule's lock is held. */
@@ -49,9 +51,18 @@ int watch_find(int set, uint64_t data, bool thorough, bool (*wanted)(int fd, con
 /* Whether an event of a set with this data may be fd's. */
 bool watch_is_with(int set, int fd, uint64_t data);
 
-/* Whether any set has ever been registered in another, as watch_nest() was told. */
-bool watch_is_nested(void);
-void watch_nest(void);
+/* What has ever been registered, by any epoll_ctl() that we saw. */
+enum watch_habit {
+	HABIT_NESTS = 1u << 0,        /* a set in a set */
+	HABIT_OTHER_NUMBERS = 1u << 1 /* a file whose data may be the number of another */
+};
+extern _Atomic uint32_t watch_habits;
+
+static inline void watch_habit(enum watch_habit habit)
+{
+	if (!(LOAD(watch_habits) & habit))
+		atomic_fetch_or_explicit(&watch_habits, habit, memory_order_relaxed);
+}
 
 /* Whether fd was taken out of the set. */
 bool watch_is_out(int set, int fd);

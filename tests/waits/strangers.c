@@ -325,6 +325,23 @@ static void no_event_at_all(void)
 
 #define NONE(name, run) SAME_UNDER(POLICY_NETWORK("\"max_retries\":0"), name, run)
 
+/* Programs with numbers of their own choice as data: one can be that of a socket. */
+static void bell_with_its_number(void)
+{
+	struct server server = server_full();
+	int set = set_make(), bell = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+	int fd = nonblocking_socket(&server);
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+	set_add(set, fd, EPOLLOUT);
+	REQUIRE(epoll_ctl(set, EPOLL_CTL_ADD, bell, &event) == 0);
+	connect_begin(&server, fd);
+	EXPECT_IS(epoll_wait(set, &event, 1, LIMIT_MS), 1);
+	EXPECT_IS(event.events, EPOLLIN);
+	EXPECT_COUNT(succeeded, 0);
+	EXPECT_SLOT(fd, state, SLOT_CONNECTING);
+}
+
 static const struct check_case cases[] = {
 	SAME_UNDER(POLICY_BRIEF, "made blocking by a duplicate", cleared_by_a_duplicate),
 	SAME_UNDER(POLICY_BRIEF, "a vfork child opens a socket of its number",
@@ -334,6 +351,7 @@ static const struct check_case cases[] = {
 	SAME("a session's data: edge triggered", session_edge),
 	SAME("a pipe with its data says what it would say", pipe_like_it),
 	HELD("a pipe with the data of one that is tried again", one_tried_again),
+	SAME("an eventfd whose data is the number of one", bell_with_its_number),
 	SAME("modified by one of many threads", modified_by_a_thread),
 	SAME("select() of more than there are, a thread beside", select_with_a_thread),
 	SAME("select() of 8,192", select_of_many),

@@ -382,6 +382,66 @@ static void two_waits(void)
 	expect_one_recovered();
 }
 
+/* ---- numbers that are used anew ------------------------------------------------------------- */
+
+struct reuse {
+	struct server up, down;
+	int set;
+	atomic_bool over;
+};
+
+/* Never waits, and so is always about to be told of what had the number before. */
+static void *reuse_look(void *argument)
+{
+	struct reuse *reuse = argument;
+	struct epoll_event events[8];
+
+	while (!reuse->over)
+		epoll_wait(reuse->set, events, 8, 0);
+	return NULL;
+}
+
+static int reuse_connect(struct reuse *reuse, const struct server *server)
+{
+	int fd = nonblocking_socket(server);
+
+	set_add(reuse->set, fd, EPOLLOUT);
+	EXPECT_IS(server_connect(server, fd), -1);
+	EXPECT_ERRNO(EINPROGRESS);
+	return fd;
+}
+
+/* One that worked is closed, and its number is connected to where nobody listens: that is held. */
+static void number_used_anew(void)
+{
+	struct reuse reuse = { server_listening(AF_INET), server_bind(AF_INET), set_make(), false };
+	const struct linger hard = { 1, 0 };
+	int64_t end = now_ms() + 2000;
+	unsigned int told = 0, seed = 1;
+	pthread_t thread;
+
+	REQUIRE(pthread_create(&thread, NULL, reuse_look, &reuse) == 0);
+	while (now_ms() < end && !check_failures) {
+		int fd = reuse_connect(&reuse, &reuse.up), error = 0;
+		socklen_t length = sizeof(error);
+
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+		/* Until the other is told, or about to be. */
+		seed = seed * 1103515245 + 12345;
+		for (volatile unsigned int i = 0; i < (seed >> 16) % 3000; i++)
+			;
+		close(fd);
+		close(accept(reuse.up.fd, NULL, NULL));
+		fd = reuse_connect(&reuse, &reuse.down);
+		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+		told += error != 0;
+		close(fd);
+	}
+	reuse.over = true;
+	EXPECT(thread_ends(thread, NULL, LIMIT_MS));
+	EXPECT_IS(told, 0);
+}
+
 static const struct check_case cases[] = {
 	SAME("in epoll_wait before the connect: level", blocked_before_level),
 	SAME("in epoll_wait before the connect: edge", blocked_before_edge),
@@ -405,6 +465,7 @@ static const struct check_case cases[] = {
 	SAME("four threads and twenty sockets: each is told once, edge", crowd_edge),
 	SAME("four threads and twenty sockets: each is told once, oneshot", crowd_oneshot),
 	SAME("poll, epoll_wait and select in three threads for one socket", two_waits),
+	HELD("a number used anew while another thread is told of it", number_used_anew),
 };
 
 WAITS_MAIN(cases, 6)
