@@ -35,6 +35,10 @@ struct slots {
 static struct store spare_store;
 static struct slots own = { .store = &engine.store }, spare = { .store = &spare_store };
 
+/* The word that stands for the store's as long as there is none. */
+static _Atomic uint32_t nothing_wanted;
+struct reconnects reconnects = { .word = &nothing_wanted };
+
 /* Of what only some connections need, for every slot; the kernel gives memory to what is used. */
 static void *slots_memory(void *_Atomic *memory, size_t size)
 {
@@ -56,6 +60,8 @@ bool connections_attach(void)
 	spare.pendings = spare.paths = spare.keeps = NULL;
 	own.pendings = own.paths = own.keeps = NULL;
 	own.connections = sys_memory(SLOTS_PER_PROCESS * sizeof(*own.connections));
+	reconnects.word = &engine.store.file->reconnects_wanted;
+	reconnects.seen = engine.store.file->reconnects_wanted;
 	return own.connections != NULL;
 }
 
@@ -144,6 +150,21 @@ struct connection *connection_at(uint32_t index)
 {
 	return own.connections && index < engine.store.file->slots_used ? &own.connections[index]
 									: NULL;
+}
+
+void reconnects_look(void)
+{
+	struct connection *connection;
+
+	/* A vfork child would look in its parent's stead. */
+	if (engine_memory(NULL) == MEMORY_BORROWED)
+		return;
+	/* First, so that what is asked for meanwhile is looked for again. */
+	reconnects.seen = *reconnects.word;
+	for (uint32_t i = 0; (connection = connection_at(i)); i++)
+		if (connection->slot && connection->slot->reconnect_wanted &&
+		    connection_owned(connection))
+			attention_set(connection, ATTENTION_WANTED);
 }
 
 int connection_fd_next(const struct connection *connection, int fd)

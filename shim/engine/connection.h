@@ -43,7 +43,8 @@ enum attention {
 	ATTENTION_KEPT = 1u << 7, /* transfers go through keep.c */
 	ATTENTION_IDLE = 1u << 8, /* an end is put to its silence */
 	ATTENTION_RETRIED = 1u
-			    << 9 /* a transfer failed for want of something, and is tried again */
+			    << 9, /* a transfer failed for want of something, and is tried again */
+	ATTENTION_WANTED = 1u << 10 /* somebody has asked for it to be made anew */
 };
 #define ATTENTION_TOLD (ATTENTION_FAILED | ATTENTION_LEFT | ATTENTION_ANEW)
 #define ATTENTION_CONNECT (ATTENTION_PENDING | ATTENTION_FAILED)
@@ -105,6 +106,16 @@ struct connection {
 	_Atomic uint64_t name; /* that a pending connect is to: entry and version */
 };
 _Static_assert(sizeof(struct connection) == 128, "two cache lines a connection");
+
+/*
+ * What readers of the store ask for: the word changes with each request, and is `seen` when the
+ * slots have been looked through for it.
+ */
+struct reconnects {
+	_Atomic uint32_t *_Atomic word; /* never NULL */
+	_Atomic uint32_t seen;
+};
+extern struct reconnects reconnects;
 
 #define FDS_PER_CHUNK 1024
 #define FD_CHUNKS 1024 /* fds beyond 1,048,575 are not managed */
@@ -177,6 +188,9 @@ struct endpoint_record *connection_record(const struct connection *connection);
 bool connection_bytes(const struct connection *connection, uint64_t *sent, uint64_t *received);
 /* Of what it sent, what was sent after the last byte that it received. */
 uint64_t connection_unanswered(const struct connection *connection);
+
+/* Gives ATTENTION_WANTED to those that were asked for since it was last looked for. */
+void reconnects_look(void);
 
 /* Each that was ever used, NULL past the last: for slow paths. */
 struct connection *connection_at(uint32_t index);

@@ -296,11 +296,15 @@ void loss_force(struct connection *connection, int fd, bool sends)
 	int saved_errno = errno;
 	uint64_t signals;
 
-	/* What was received is delivered first. */
-	if (!wanted || !connection_owned(connection) || connection->attention & ATTENTION_CONNECT ||
-	    !connection->is_stream || socket_unread(fd) || !tcp_is_connected(fd) ||
-	    !loss_claim(connection, &signals))
+	if (!wanted || !connection_owned(connection)) {
+		attention_clear(connection, ATTENTION_WANTED);
 		return;
+	}
+	/* What was received is delivered first. */
+	if (connection->attention & ATTENTION_CONNECT || !connection->is_stream ||
+	    socket_unread(fd) || !tcp_is_connected(fd) || !loss_claim(connection, &signals))
+		return;
+	attention_clear(connection, ATTENTION_WANTED);
 	if (atomic_compare_exchange_strong(&connection->slot->reconnect_wanted, &wanted, 0) &&
 	    wanted == connection->generation)
 		loss_judge(connection, fd, ECONNABORTED, sends ? LOSS_BY_SEND : LOSS_BY_READ, true);

@@ -89,7 +89,9 @@ bool transfer_attend(struct connection *connection, int fd, int flags, bool send
 	int error = 0;
 
 	engine_attend(connection, fd);
-	if (connection->slot->reconnect_wanted)
+	if (LOAD(*reconnects.word) != reconnects.seen)
+		reconnects_look();
+	if (connection->attention & ATTENTION_WANTED)
 		loss_force(connection, fd, sends);
 	if (connection->attention & ATTENTION_CONNECT)
 		error = connection_is_pending(connection)

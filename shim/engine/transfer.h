@@ -77,11 +77,15 @@ static inline int *errno_address(void)
 	return errno_known;
 }
 
-/* Whether there is anything to do before a call. */
+/*
+ * Whether there is anything to do before a call. That somebody asks for a connection to be made
+ * anew is said in one place for all: to look in the slot of each would be to wait for memory
+ * whose place is known only once the connection has been read.
+ */
 static inline bool transfer_wants(const struct connection *connection)
 {
-	return __builtin_expect((connection->attention | connection->slot->reconnect_wanted) != 0,
-				0);
+	return __builtin_expect(
+		connection->attention | (LOAD(*LOAD(reconnects.word)) ^ LOAD(reconnects.seen)), 0);
 }
 
 static inline bool transfer_begin(struct connection *connection, int fd, int flags, bool sends,

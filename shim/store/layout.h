@@ -9,7 +9,7 @@
  *     totals               struct totals_file: what finished processes left; replaced by rename
  *     events               struct event_file: one ring for all processes
  *     process/PID-NONCE    struct process_file: one per process, its writer's alone but for
- *                          reconnect_wanted
+ *                          reconnect_wanted and reconnects_wanted
  *     policy/HASH          compiled policies
  *
  * Rules that keep readers safe without locks:
@@ -21,7 +21,7 @@
  *  - A slot belongs to one endpoint for ever, so that an endpoint's bytes are the
  *    sum over its slots and nothing ever has to be moved.
  *  - A reader writes nothing but a slot's reconnect_wanted, and there only a
- *    generation that it has seen in that slot.
+ *    generation that it has seen in that slot, and then adds to reconnects_wanted.
  */
 #ifndef HOLDFAST_STORE_LAYOUT_H
 #define HOLDFAST_STORE_LAYOUT_H
@@ -179,11 +179,11 @@ struct process_file {
 	uint32_t version;
 	uint32_t size; /* sizeof(struct process_file) */
 	struct process_identity identity;
-	_Atomic uint32_t state;          /* enum process_state */
-	_Atomic uint32_t slots_used;     /* slots handed out so far */
-	_Atomic uint32_t slots_reserved; /* slots that have disk space behind them */
-	_Atomic uint32_t reserved;
-	_Atomic int64_t updated_at_ns; /* last event of any kind, CLOCK_REALTIME */
+	_Atomic uint32_t state;             /* enum process_state */
+	_Atomic uint32_t slots_used;        /* slots handed out so far */
+	_Atomic uint32_t slots_reserved;    /* slots that have disk space behind them */
+	_Atomic uint32_t reconnects_wanted; /* changes after a slot's reconnect_wanted has */
+	_Atomic int64_t updated_at_ns;      /* last event of any kind, CLOCK_REALTIME */
 	_Atomic int64_t ended_at_ns;
 	_Atomic uint64_t events_lost; /* could not be written to the ring */
 	struct endpoint_record endpoints[ENDPOINTS_PER_PROCESS];

@@ -108,7 +108,7 @@ static bool page_is_zero(struct process_file *file)
 	uint64_t bits = 0;
 
 	/* Written to first, or the page would be faulted in twice. */
-	atomic_store_explicit(&file->reserved, 0, memory_order_relaxed);
+	atomic_store_explicit(&file->reconnects_wanted, 0, memory_order_relaxed);
 	for (size_t i = 0; i < 4096 / sizeof(*words); i++)
 		bits |= words[i];
 	return bits == 0;

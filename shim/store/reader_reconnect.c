@@ -119,7 +119,8 @@ static bool page_populate(void *page, size_t size)
 	return errno == EINVAL; /* a kernel that cannot */
 }
 
-static bool word_store(int fd, uint64_t offset, uint32_t value)
+/* is_sum: it is added to what is there. */
+static bool word_store(int fd, uint64_t offset, uint32_t value, bool is_sum)
 {
 	uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t first = offset / page_size * page_size;
@@ -133,7 +134,10 @@ static bool word_store(int fd, uint64_t offset, uint32_t value)
 	if (stored) {
 		_Atomic uint32_t *word = (_Atomic uint32_t *)(void *)(page + (offset - first));
 
-		atomic_store_explicit(word, value, memory_order_release);
+		if (is_sum)
+			atomic_fetch_add_explicit(word, value, memory_order_release);
+		else
+			atomic_store_explicit(word, value, memory_order_release);
 	}
 	sys_munmap(page, page_size);
 	errno = error;
@@ -148,7 +152,9 @@ static enum reconnect_answer slot_write(const struct ask *ask)
 
 	if (fd < 0)
 		return RECONNECT_UNWRITABLE;
-	bool stored = word_store(fd, offset, ask->id->generation);
+	/* Which one first, for whoever is told that there is one. */
+	bool stored = word_store(fd, offset, ask->id->generation, false) &&
+		      word_store(fd, offsetof(struct process_file, reconnects_wanted), 1, true);
 	int error = errno;
 	sys_close(fd);
 	errno = error;

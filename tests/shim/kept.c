@@ -61,14 +61,16 @@ static void request_after_that(void)
 	EXPECT_COUNT(reconnects, 1);
 }
 
-/* As `holdfast reconnect` asks for it: the generation, in a word of the slot. */
+/* As `holdfast reconnect` asks for it: the generation, in a word of the slot, and that there is one. */
 static void reconnect_ask(int fd)
 {
 	const struct process_file *file = peek_process(getpid());
+	uint32_t requests;
 	char path[512];
 	int store;
 
 	REQUIRE(file != NULL);
+	requests = file->reconnects_wanted + 1;
 	snprintf(path, sizeof(path), "%s/process/%d-%08x", peek_state_dir(), getpid(),
 		 file->identity.nonce);
 	store = open(path, O_RDWR | O_CLOEXEC);
@@ -80,6 +82,8 @@ static void reconnect_ask(int fd)
 				       (const char *)&file->slots[i].reconnect_wanted -
 					       (const char *)file) == sizeof(generation));
 	}
+	REQUIRE(pwrite(store, &requests, sizeof(requests),
+		       offsetof(struct process_file, reconnects_wanted)) == sizeof(requests));
 	close(store);
 }
 

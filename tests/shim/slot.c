@@ -2,6 +2,7 @@
 /*
  * slot FILE INDEX WORD [VALUE]: prints a word of a connection slot of a process file,
  * for scripts, or stores VALUE there; `slot offset INDEX WORD` prints where it lies.
+ * reconnects_wanted is the file's own, whatever the INDEX.
  * For what a real process cannot be made to do when a test wants it.
  */
 #include <fcntl.h>
@@ -28,6 +29,8 @@ static const struct word {
 /* Where it lies in the file; -1 if there is no such word. */
 static off_t word_offset(const char *index, const char *name)
 {
+	if (!strcmp(name, "reconnects_wanted"))
+		return offsetof(struct process_file, reconnects_wanted);
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (!strcmp(words[i].name, name))
 			return (off_t)(offsetof(struct process_file, slots) +

@@ -53,7 +53,9 @@ cp "$FILE" "$TMPDIR/before"
 reconnect "$FIRST"
 is "$STATUS $OUT$ERR" "0 $FIRST: asked (tcp:127.0.0.1:$OWN)" "a connection is asked for"
 is "$(cmp -l "$TMPDIR/before" "$FILE" | tr -s ' ' | sed 's/^ *//')" \
-	"$(($(slot offset 0 reconnect_wanted) + 1)) 0 1" "one word of the file is its generation"
+	"$(($(slot offset 0 reconnects_wanted) + 1)) 0 1
+$(($(slot offset 0 reconnect_wanted) + 1)) 0 1" \
+	"two words of the file: its generation, and that there is one more"
 is "$(find "$HOLDFAST_STATE_DIR/process" -type f ! -name '.*')" "$FILE" "no file is made"
 slot "$FILE" 0 reconnect_wanted 0
 

@@ -53,11 +53,12 @@ static void assert_untouched(const struct fixture *fixture)
 	assert_int_equal(names_beginning(fixture->files.directory, ""), 1);
 }
 
-/* The same but for one word, whose slot is the one asked. */
+/* The same but for one word, whose slot is the one asked, and that there is a request. */
 static void assert_only_wanted(const struct fixture *fixture, uint32_t wanted)
 {
 	assert_int_not_equal(fixture->before->slots[fixture->id.slot].reconnect_wanted, wanted);
 	fixture->before->slots[fixture->id.slot].reconnect_wanted = wanted;
+	fixture->before->reconnects_wanted++;
 	assert_untouched(fixture);
 }
 
