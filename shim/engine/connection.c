@@ -155,16 +155,18 @@ struct connection *connection_at(uint32_t index)
 void reconnects_look(void)
 {
 	struct connection *connection;
+	uint32_t word;
 
 	/* A vfork child would look in its parent's stead. */
 	if (engine_memory(NULL) == MEMORY_BORROWED)
 		return;
-	/* First, so that what is asked for meanwhile is looked for again. */
-	reconnects.seen = *reconnects.word;
+	/* What is asked for meanwhile is looked for again; so is all after a jump out of here. */
+	word = *reconnects.word;
 	for (uint32_t i = 0; (connection = connection_at(i)); i++)
 		if (connection->slot && connection->slot->reconnect_wanted &&
 		    connection_owned(connection))
 			attention_set(connection, ATTENTION_WANTED);
+	reconnects.seen = word;
 }
 
 int connection_fd_next(const struct connection *connection, int fd)

@@ -297,7 +297,9 @@ void loss_force(struct connection *connection, int fd, bool sends)
 	uint64_t signals;
 
 	if (!wanted || !connection_owned(connection)) {
-		attention_clear(connection, ATTENTION_WANTED);
+		/* In a vfork child it is its parent's. */
+		if (!engine_memory_is_borrowed())
+			attention_clear(connection, ATTENTION_WANTED);
 		return;
 	}
 	/* What was received is delivered first. */

@@ -188,9 +188,11 @@ void pending_connected(struct connection *connection, int fd)
 void pending_told(struct connection *connection, int fd, int64_t since_ns)
 {
 	uint32_t ticket = operation_ticket(connection);
+	int saved_errno = errno;
 
-	if (connection->began_ns < since_ns)
+	if (connection->began_ns < since_ns || tcp_is_connected(fd))
 		connected(connection, fd, ticket);
+	errno = saved_errno;
 }
 
 void pending_anew(struct connection *connection, bool is_left)

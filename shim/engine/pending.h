@@ -92,8 +92,9 @@ bool pending_is_current(struct connection *connection, int fd);
 void pending_connected(struct connection *connection, int fd);
 
 /*
- * The same of a wait by number, in a real call that began at since_ns, CLOCK_MONOTONIC: it says
- * nothing of a connect that began later, since it may be of what had the number before.
+ * The same of a wait by number, in a real call that began at since_ns, CLOCK_MONOTONIC; 0: its
+ * number may stand for something else. Of a connect that began later it may say what was so
+ * of the socket that had the number before: then this one is asked.
  */
 void pending_told(struct connection *connection, int fd, int64_t since_ns);
 

@@ -31,14 +31,13 @@ struct moment {
 	int64_t since_ns; /* CLOCK_MONOTONIC; 0: nothing was pending */
 };
 
-/* Whether an event is of the number that its data is: where such data mean nothing else. */
+/* Whether an event is of the number that its data is, unless such data mean something else, too. */
 static bool is_connects(const struct connection *connection, int set,
 			const struct epoll_event *event)
 {
 	return connection && connection_is_pending(connection) &&
 	       (connection->attention & (ATTENTION_PENDING | ATTENTION_HELD)) ==
 		       ATTENTION_PENDING &&
-	       !(LOAD(watch_habits) & HABIT_OTHER_NUMBERS) &&
 	       watch_is_with(set, (int)event->data.u32, event->data.u64);
 }
 
@@ -67,7 +66,8 @@ static bool event_correct(int set, struct epoll_event *event, int64_t since_ns)
 	struct connection *connection = connection_of(fd);
 
 	if (is_connects(connection, set, event)) {
-		pending_told(connection, fd, since_ns);
+		pending_told(connection, fd,
+			     LOAD(watch_habits) & HABIT_OTHER_NUMBERS ? 0 : since_ns);
 		return true;
 	}
 	if (!(LOAD(watch_habits) & HABIT_NESTS))
@@ -335,16 +335,13 @@ static __attribute__((noinline)) int epoll_ctl_beside(int set, int operation, in
 	return result;
 }
 
-int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
+static int control(int set, int operation, int fd, struct epoll_event *event)
 {
 	struct connection *connection = connection_of(fd);
 	unsigned int kind = fd_kind(fd);
 
 	if (kind & FD_SET_OF_FDS)
 		watch_habit(HABIT_NESTS);
-	if (event && operation != EPOLL_CTL_DEL && (int)event->data.u32 != fd &&
-	    event->data.u32 < FD_CHUNKS * FDS_PER_CHUNK)
-		watch_habit(HABIT_OTHER_NUMBERS);
 	if (connection ? kind & FD_MOVED || !connection_is_plain(connection)
 		       : kind & (FD_STREAM | FD_SET_OF_FDS))
 		return epoll_ctl_watched(connection, set, operation, fd, event);
@@ -353,4 +350,15 @@ int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
 	if (connection && !(kind & FD_UNWATCHED))
 		fd_unwatched(fd);
 	return LIBC(epoll_ctl)(set, operation, fd, event);
+}
+
+int engine_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
+{
+	int result = control(set, operation, fd, event);
+
+	/* Looked at once the kernel has been able to. */
+	if (result == 0 && operation != EPOLL_CTL_DEL && (int)event->data.u32 != fd &&
+	    event->data.u32 < FD_CHUNKS * FDS_PER_CHUNK)
+		watch_habit(HABIT_OTHER_NUMBERS);
+	return result;
 }

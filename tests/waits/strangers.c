@@ -342,6 +342,31 @@ static void bell_with_its_number(void)
 	EXPECT_SLOT(fd, state, SLOT_CONNECTING);
 }
 
+/* One number that is none of a descriptor's takes nothing from the others. */
+static void bell_with_another_number(void)
+{
+	struct server server = server_greeting();
+	int set = set_make(), bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	int fd = nonblocking_socket(&server);
+	struct epoll_event event = { .events = EPOLLIN };
+
+	REQUIRE(epoll_ctl(set, EPOLL_CTL_ADD, bell, &event) == 0);
+	set_add(set, fd, EPOLLOUT);
+	connect_begin(&server, fd);
+	EXPECT_IS(set_wait(set, LIMIT_MS), EPOLLOUT);
+	EXPECT_COUNT(succeeded, 1);
+	EXPECT_SLOT(fd, state, SLOT_CONNECTED);
+}
+
+static void registered_from_nowhere(void)
+{
+	struct epoll_event *nowhere = (struct epoll_event *)(uintptr_t)8;
+	int bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	EXPECT_IS(epoll_ctl(set_make(), EPOLL_CTL_ADD, bell, nowhere), -1);
+	EXPECT_ERRNO(EFAULT);
+}
+
 static const struct check_case cases[] = {
 	SAME_UNDER(POLICY_BRIEF, "made blocking by a duplicate", cleared_by_a_duplicate),
 	SAME_UNDER(POLICY_BRIEF, "a vfork child opens a socket of its number",
@@ -352,6 +377,8 @@ static const struct check_case cases[] = {
 	SAME("a pipe with its data says what it would say", pipe_like_it),
 	HELD("a pipe with the data of one that is tried again", one_tried_again),
 	SAME("an eventfd whose data is the number of one", bell_with_its_number),
+	SAME("an eventfd whose data is a number of nothing", bell_with_another_number),
+	SAME("epoll_ctl() with a pointer to nothing", registered_from_nowhere),
 	SAME("modified by one of many threads", modified_by_a_thread),
 	SAME("select() of more than there are, a thread beside", select_with_a_thread),
 	SAME("select() of 8,192", select_of_many),
