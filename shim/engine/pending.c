@@ -141,12 +141,10 @@ static bool connected_settle(struct connection *connection, int fd, uint32_t tic
 {
 	struct pending *pending = connection->pending;
 
+	/* Closed by another thread, and the next connect's already. */
+	if (operation_ticket(connection) && operation_ticket(connection) != ticket)
+		return true;
 	if (claim_change(pending, CLAIM_READY, CLAIM_UNUSED)) {
-		/* Closed by another thread, and the next connect's already. */
-		if (pending->call.ticket != ticket) {
-			claim_change(pending, CLAIM_UNUSED, CLAIM_READY);
-			return true;
-		}
 		if (connection->attention & ATTENTION_SCHEDULED)
 			held_late(pending);
 		connection_made(connection, fd, connection->generation);
