@@ -140,9 +140,10 @@ static void held_late(struct pending *pending)
 static bool connected_settle(struct connection *connection, int fd, uint32_t ticket)
 {
 	struct pending *pending = connection->pending;
+	uint32_t present = operation_ticket(connection);
 
 	/* Closed by another thread, and the next connect's already. */
-	if (operation_ticket(connection) && operation_ticket(connection) != ticket)
+	if (present && present != ticket)
 		return true;
 	if (claim_change(pending, CLAIM_READY, CLAIM_UNUSED)) {
 		if (connection->attention & ATTENTION_SCHEDULED)

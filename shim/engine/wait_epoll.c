@@ -31,7 +31,7 @@ struct moment {
 	int64_t since_ns; /* CLOCK_MONOTONIC; 0: nothing was pending */
 };
 
-/* Whether an event is of the number that its data is, unless such data mean something else, too. */
+/* Whether an event's data is the number of a connect that is under way, and registered as that. */
 static bool is_connects(const struct connection *connection, int set,
 			const struct epoll_event *event)
 {

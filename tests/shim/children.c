@@ -272,6 +272,17 @@ static void child_leaves(void)
 	expect_alive(&pair, 0);
 }
 
+/* A connect that does not block, and what poll() says of it. */
+static int connect_and_poll(const struct server *server, int timeout_ms)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct pollfd wait = { .fd = fd, .events = POLLOUT };
+
+	EXPECT_IS(server_connect(server, fd), -1);
+	EXPECT_ERRNO(EINPROGRESS);
+	return poll(&wait, 1, timeout_ms);
+}
+
 /*
  * The store cannot grow, as on a full disk, and the parent has more connections than there is
  * room for: what it keeps of those in memory is none of the child's.
@@ -287,21 +298,11 @@ static void child_without_store(void)
 	snprintf(away, sizeof(away), "%s.away", getenv("HOLDFAST_STATE_DIR"));
 	REQUIRE(rename(getenv("HOLDFAST_STATE_DIR"), away) == 0);
 	close(open(getenv("HOLDFAST_STATE_DIR"), O_CREAT | O_WRONLY, 0600));
-	for (int i = 0; i < MORE_THAN_RESERVED; i++) {
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-		struct pollfd wait = { .fd = fd, .events = POLLOUT };
-
-		EXPECT_IS(server_connect(&up, fd), -1);
-		EXPECT_IS(poll(&wait, 1, 5000), 1);
-	}
+	for (int i = 0; i < MORE_THAN_RESERVED; i++)
+		EXPECT_IS(connect_and_poll(&up, 5000), 1);
 	pid = fork();
 	if (pid == 0) {
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-		struct pollfd wait = { .fd = fd, .events = POLLOUT };
-
-		EXPECT_IS(server_connect(&down, fd), -1);
-		EXPECT_ERRNO(EINPROGRESS);
-		EXPECT_IS(poll(&wait, 1, 300), 0);
+		EXPECT_IS(connect_and_poll(&down, 300), 0);
 		check_exit(check_failures ? 1 : 0);
 	}
 	EXPECT_IS(child_wait(pid), 0);
