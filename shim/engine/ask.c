@@ -8,10 +8,14 @@
 #include "loss.h"
 #include "pending.h"
 #include "shim/libc.h"
+#include "tcp.h"
 
 /* SO_ERROR of a pending connect, as the kernel gave it or as it would have. */
 static void error_correct(struct connection *connection, int fd, int *error)
 {
+	if (*error && connection->attention & ATTENTION_PENDING &&
+	    connection_is_pending(connection) && tcp_has_connected(fd))
+		pending_connected(connection, fd);
 	if (!connection_is_pending(connection)) {
 		*error = *error ? *error : pending_foreign_error(connection, fd);
 		/* Whoever asks first is told of a loss: a read that follows says 0. */

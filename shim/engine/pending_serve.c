@@ -83,6 +83,9 @@ int outcome_find(struct pending *pending)
 		return EINPROGRESS;
 	if (tcp_is_connected(fd))
 		return 0;
+	/* By a program that has used it past our hooks. The errno is left for it to find. */
+	if (!operation_is_rebuild(connection_behind(pending)) && tcp_was_used(fd))
+		return 0;
 	/* An ICMP error can be told while the kernel goes on trying. */
 	error = socket_error(fd);
 	if (error)

@@ -124,7 +124,7 @@ static bool pending_settle(struct connection *connection, int fd, int flags, boo
 		return may_wait(fd, flags) && blocking_until(fd, sends) == INT64_MAX;
 	if (!connection_is_pending(connection))
 		return false;
-	if (*result > 0 || (!error_is_the_calls(error) && tcp_is_connected(fd))) {
+	if (*result > 0 || (!error_is_the_calls(error) && tcp_has_connected(fd))) {
 		pending_connected(connection, fd);
 		return false;
 	}
