@@ -57,6 +57,8 @@ static const struct {
 	[RECONNECT_EARLY] = { EX_TEMPFAIL, "nothing is connected yet, still connecting to " },
 	[RECONNECT_ENDED] = { EX_UNAVAILABLE, "is not connected: " },
 	[RECONNECT_CLOSED] = { EX_UNAVAILABLE, "was closed meanwhile: its slot is at generation " },
+	[RECONNECT_IMMOVABLE] = { EX_UNAVAILABLE,
+				  "only TCP connections are made anew, this one is to " },
 	[RECONNECT_NO_CONNECTION] = { EX_NOINPUT, "the process has no such connection" },
 	[RECONNECT_PROCESS_GONE] = { EX_UNAVAILABLE, "the process has " },
 	[RECONNECT_NO_PROCESS] = { EX_NOINPUT, "there is no such process in " },
@@ -70,6 +72,7 @@ static const char *detail_of(enum reconnect_answer answer, const struct reconnec
 {
 	switch (answer) {
 	case RECONNECT_EARLY:
+	case RECONNECT_IMMOVABLE:
 		endpoint_format(&found->connected_to, text);
 		return text;
 	case RECONNECT_ENDED:

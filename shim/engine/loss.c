@@ -35,6 +35,12 @@ static bool is_read_unseen(const struct connection *connection, int fd, bool may
 	       arrived > received - received_before + (uint64_t)socket_unread(fd) + may_have_ended;
 }
 
+/* Only TCP is made anew. */
+static bool is_immovable(const struct connection *connection)
+{
+	return connection->record->endpoint.kind != ENDPOINT_TCP;
+}
+
 static void loss_describe(struct connection *connection, int fd, int error, enum loss_finder finder,
 			  const struct keep *keep, struct policy_loss *loss)
 {
@@ -51,7 +57,7 @@ static void loss_describe(struct connection *connection, int fd, int error, enum
 		.is_answered = socket_unread(fd) > 0 || is_waited_for ||
 			       is_read_unseen(connection, fd, may_have_ended,
 					      keep->received_before),
-		.is_immovable = connection->record->endpoint.kind != ENDPOINT_TCP,
+		.is_immovable = is_immovable(connection),
 	};
 	keep_describe(connection, fd, loss);
 }
@@ -296,15 +302,15 @@ void loss_force(struct connection *connection, int fd, bool sends)
 	int saved_errno = errno;
 	uint64_t signals;
 
-	if (!wanted || !connection_owned(connection)) {
+	if (!wanted || !connection_owned(connection) || is_immovable(connection)) {
 		/* In a vfork child it is its parent's. */
 		if (!engine_memory_is_borrowed())
 			attention_clear(connection, ATTENTION_WANTED);
 		return;
 	}
 	/* What was received is delivered first. */
-	if (connection->attention & ATTENTION_CONNECT || !connection->is_stream ||
-	    socket_unread(fd) || !tcp_is_connected(fd) || !loss_claim(connection, &signals))
+	if (connection->attention & ATTENTION_CONNECT || socket_unread(fd) ||
+	    !tcp_is_connected(fd) || !loss_claim(connection, &signals))
 		return;
 	attention_clear(connection, ATTENTION_WANTED);
 	if (atomic_compare_exchange_strong(&connection->slot->reconnect_wanted, &wanted, 0) &&

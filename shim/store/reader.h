@@ -80,6 +80,7 @@ enum reconnect_answer {
 	RECONNECT_EARLY,         /* nothing is connected yet */
 	RECONNECT_ENDED,         /* disconnected or failed */
 	RECONNECT_CLOSED,        /* the slot has a later connection */
+	RECONNECT_IMMOVABLE,     /* not a TCP connection */
 	RECONNECT_NO_CONNECTION, /* the slot never had this one */
 	RECONNECT_PROCESS_GONE,
 	RECONNECT_NO_PROCESS,

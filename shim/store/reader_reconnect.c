@@ -85,7 +85,11 @@ static enum reconnect_answer slot_look(struct ask *ask)
 	found->generation = LOAD(slot.generation);
 	found->connected_to = *process_slot_endpoint(ask->head, &slot);
 	answer = generation_judge(found->generation, ask->id->generation);
-	return answer == RECONNECT_ASKED ? answers[found->state] : answer;
+	if (answer == RECONNECT_ASKED)
+		answer = answers[found->state];
+	return answer == RECONNECT_ASKED && found->connected_to.kind != ENDPOINT_TCP
+		       ? RECONNECT_IMMOVABLE
+		       : answer;
 }
 
 /* ---- writing ------------------------------------------------------------------------ */

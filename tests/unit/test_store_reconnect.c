@@ -157,6 +157,22 @@ static void a_slot_must_hold_the_connection(void **state)
 	}
 }
 
+static void only_tcp_can_be_asked(void **state)
+{
+	static const enum endpoint_kind kinds[] = { ENDPOINT_UDP, ENDPOINT_UNIX, ENDPOINT_OTHER };
+	struct fixture *fixture = *state;
+	struct reconnect_found found;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		fixture->store.file->endpoints[fixture->record].endpoint.kind = kinds[i];
+		assert_refused(fixture, RECONNECT_IMMOVABLE, &found);
+		assert_int_equal(found.connected_to.kind, kinds[i]);
+		fixture->slot->state = SLOT_DISCONNECTED;
+		assert_refused(fixture, RECONNECT_ENDED, &found);
+		fixture->slot->state = SLOT_CONNECTED;
+	}
+}
+
 static void numbers_in_the_file_are_checked(void **state)
 {
 	struct fixture *fixture = *state;
@@ -411,6 +427,7 @@ int main(void)
 		STORE_TEST(the_endpoint_told_is_the_one_in_use),
 		STORE_TEST(any_slot_can_be_asked),
 		STORE_TEST(a_slot_must_hold_the_connection),
+		STORE_TEST(only_tcp_can_be_asked),
 		STORE_TEST(numbers_in_the_file_are_checked),
 		STORE_TEST(the_process_must_be_the_one),
 		STORE_TEST(a_process_that_is_gone_is_not_asked),
