@@ -177,6 +177,14 @@ static inline bool connection_is_pending(const struct connection *connection)
 	return connection->attention & ATTENTION_CONNECT && engine_is_owner(connection->owner);
 }
 
+/* Its connect has an attempt under way in the kernel, which tells of its outcome. */
+static inline bool connection_is_under_way(const struct connection *connection)
+{
+	return (connection->attention & (ATTENTION_CONNECT | ATTENTION_HELD)) ==
+		       ATTENTION_PENDING &&
+	       connection_is_pending(connection);
+}
+
 /* Its room for an AF_UNIX address, and for being pending. NULL: there is no memory. */
 struct sockaddr *connection_path(struct connection *connection);
 struct pending *connection_pending(struct connection *connection);

@@ -85,6 +85,9 @@ int wait_span_ms(int64_t until_ns)
 
 void wait_mask_begin(struct wait_mask *mask, const sigset_t *inside)
 {
+	if (mask->is_begun)
+		return;
+	mask->is_begun = true;
 	sys_signals_block(&mask->before);
 	if (inside) {
 		mask->inside = *inside;
@@ -94,8 +97,11 @@ void wait_mask_begin(struct wait_mask *mask, const sigset_t *inside)
 	memcpy(&mask->inside, &mask->before, sizeof(mask->before));
 }
 
-void wait_mask_end(const struct wait_mask *mask)
+void wait_mask_end(struct wait_mask *mask)
 {
+	if (!mask->is_begun)
+		return;
+	mask->is_begun = false;
 	sys_signals_restore(&mask->before);
 }
 

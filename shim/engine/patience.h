@@ -47,11 +47,13 @@ int wait_span_ms(int64_t until_ns);
  * one that it blocks comes at the end.
  */
 struct wait_mask {
+	bool is_begun; /* false at first; it is all that must be set */
 	uint64_t before;
 	sigset_t inside;
 };
+/* Each is nothing where it has been done already. */
 void wait_mask_begin(struct wait_mask *mask, const sigset_t *inside);
-void wait_mask_end(const struct wait_mask *mask);
+void wait_mask_end(struct wait_mask *mask);
 
 /* Whether a real call failed, by errno, because it may not be made, and not for what it was given. */
 bool wait_is_refused(void);

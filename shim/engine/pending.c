@@ -339,6 +339,7 @@ int pending_wait(struct connection *connection, int64_t until_ns)
 	int error = 0;
 	int64_t next;
 
+	signals.is_begun = false;
 	wait_mask_begin(&signals, NULL);
 	while (!error) {
 		next = pending_run();

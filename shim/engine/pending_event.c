@@ -27,12 +27,6 @@ static bool are_few_under_way(void)
 	return atomic_load(&s->pending) - atomic_load(&s->held) - atomic_load(&s->tended) <= A_FEW;
 }
 
-static bool is_under_way(const struct connection *connection)
-{
-	return connection && pending_outlook(connection) == OUTLOOK_UNDER_WAY &&
-	       connection_is_pending(connection);
-}
-
 /* An event as the set gave it, to a call that began when the lock's word was `turn`. */
 struct told {
 	int set;
@@ -67,7 +61,7 @@ static bool is_to_blame(int fd, const void *of)
 	const struct told *told = of;
 
 	if (!connection || !connection_is_pending(connection) ||
-	    (is_under_way(connection) && tcp_is_connected(fd)))
+	    (connection_is_under_way(connection) && tcp_is_connected(fd)))
 		return false;
 	if (watch_is_out(told->set, fd) && !is_later(connection, told))
 		return false;
@@ -94,7 +88,7 @@ static bool any_is_unwatched(void)
 	if (!are_few_under_way())
 		return false;
 	for (uint32_t i = 0; (connection = connection_at(i)); i++)
-		if (is_under_way(connection) && !watch_exists(connection->slot->fd))
+		if (connection_is_under_way(connection) && !watch_exists(connection->slot->fd))
 			return true;
 	return false;
 }
@@ -164,7 +158,8 @@ void pending_look_at_all(void)
 			continue;
 		if (pending_outlook(connection) == OUTLOOK_HELD && connection->pending->is_lure)
 			lure_clear(connection->pending);
-		else if (few && is_under_way(connection) && !tcp_is_connected(connection->slot->fd))
+		else if (few && connection_is_under_way(connection) &&
+			 !tcp_is_connected(connection->slot->fd))
 			state_look(connection, connection->slot->fd, 0);
 	}
 	serve_unlock(&signals);

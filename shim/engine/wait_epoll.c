@@ -35,9 +35,7 @@ struct moment {
 static bool is_connects(const struct connection *connection, int set,
 			const struct epoll_event *event)
 {
-	return connection && connection_is_pending(connection) &&
-	       (connection->attention & (ATTENTION_PENDING | ATTENTION_HELD)) ==
-		       ATTENTION_PENDING &&
+	return connection && connection_is_under_way(connection) &&
 	       watch_is_with(set, (int)event->data.u32, event->data.u64);
 }
 
@@ -178,24 +176,22 @@ static __attribute__((noinline, cold)) int epoll_serve(const struct epoll_call *
 						       int64_t until_ns, int result,
 						       struct moment began)
 {
-	bool called = result > 0, masked = false;
+	bool called = result > 0;
 	struct wait_mask signals;
 
+	signals.is_begun = false;
 	for (;;) {
 		if (result > 0)
 			result = events_correct(call, result, &began);
 		if (result || (called && wait_is_over(until_ns)))
 			break;
 		/* Mostly nothing is waited for, and no signal has to be kept out. */
-		if (!masked)
-			wait_mask_begin(&signals, call->mask);
-		masked = true;
+		wait_mask_begin(&signals, call->mask);
 		result = epoll_bounded(call, until_ns, &signals, &began);
 		called = true;
 	}
 	pending_leave();
-	if (masked)
-		wait_mask_end(&signals);
+	wait_mask_end(&signals);
 	return result;
 }
 

@@ -149,9 +149,10 @@ static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t
 						      int64_t until_ns, const sigset_t *mask,
 						      int result, int64_t since_ns)
 {
-	bool called = result > 0, masked = false;
+	bool called = result > 0;
 	struct wait_mask signals;
 
+	signals.is_begun = false;
 	for (;;) {
 		int64_t next_ns;
 
@@ -160,9 +161,7 @@ static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t
 		if (result || (called && wait_is_over(until_ns)))
 			break;
 		/* Mostly nothing is waited for, and no signal has to be kept out. */
-		if (!masked)
-			wait_mask_begin(&signals, mask);
-		masked = true;
+		wait_mask_begin(&signals, mask);
 		next_ns = wait_serve(until_ns);
 		since_ns = clock_ns();
 		result = pending_any_held() ? poll_without_held(fds, count, next_ns, &signals)
@@ -170,8 +169,7 @@ static __attribute__((noinline, cold)) int poll_serve(struct pollfd *fds, nfds_t
 		called = true;
 	}
 	pending_leave();
-	if (masked)
-		wait_mask_end(&signals);
+	wait_mask_end(&signals);
 	return result;
 }
 

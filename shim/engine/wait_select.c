@@ -162,9 +162,10 @@ static __attribute__((noinline, cold)) int select_serve(const struct selection *
 							int64_t until_ns, const sigset_t *mask,
 							int result)
 {
-	bool called = result > 0, masked = false;
+	bool called = result > 0;
 	struct wait_mask signals;
 
+	signals.is_begun = false;
 	for (;;) {
 		struct timespec next;
 
@@ -175,9 +176,7 @@ static __attribute__((noinline, cold)) int select_serve(const struct selection *
 		if (result || (called && wait_is_over(until_ns)))
 			break;
 		/* Mostly nothing is waited for, and no signal has to be kept out. */
-		if (!masked)
-			wait_mask_begin(&signals, mask);
-		masked = true;
+		wait_mask_begin(&signals, mask);
 		next = wait_span(wait_serve(until_ns));
 		selection_restore(selection);
 		pending_each(selection, held_remove);
@@ -185,8 +184,7 @@ static __attribute__((noinline, cold)) int select_serve(const struct selection *
 		called = true;
 	}
 	pending_leave();
-	if (masked)
-		wait_mask_end(&signals);
+	wait_mask_end(&signals);
 	return result;
 }
 
