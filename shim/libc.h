@@ -85,6 +85,12 @@
 	H(int, setresuid, (uid_t real, uid_t effective, uid_t saved))                      \
 	H(int, execve, (const char *path, char *const *arguments, char *const *names))     \
 	H(int, execv, (const char *path, char *const *arguments))                          \
+	H(int, execvp, (const char *name, char *const *arguments))                         \
+	H(int, execvpe, (const char *name, char *const *arguments, char *const *names))    \
+	H(int, fexecve, (int fd, char *const *arguments, char *const *names))              \
+	H(int, execl, (const char *path, const char *first, ...))                          \
+	H(int, execle, (const char *path, const char *first, ...))                         \
+	H(int, execlp, (const char *name, const char *first, ...))                         \
 	H(void, _exit, (int status))                                                       \
 	H(void, _Exit, (int status))                                                       \
 	H(void, quick_exit, (int status))                                                  \

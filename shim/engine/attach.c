@@ -367,7 +367,7 @@ void engine_exec(const char *path)
 	int saved_errno = errno;
 
 	/* Mostly nothing is kept; and many a program tries one place after the other. */
-	if (pending_any() && SYS(SYS_faccessat, AT_FDCWD, path, X_OK) == 0)
+	if (pending_any() && (!path || SYS(SYS_faccessat, AT_FDCWD, path, X_OK) == 0))
 		drain_own(false);
 	errno = saved_errno;
 }

@@ -56,8 +56,9 @@ int32_t engine_owner(void);
 bool engine_is_owner(int32_t pid);
 
 /*
- * The image at path is about to take this one's place: what is kept of one-way output is handed
- * over, as long as `drain` says. Nothing ends by that, since exec can fail. errno is kept.
+ * The image at path, NULL: that libc will find, is about to take this one's place: what is kept of
+ * one-way output is handed over, as long as `drain` says. Nothing ends by that, since exec can
+ * fail. errno is kept.
  */
 void engine_exec(const char *path);
 /* Leaves in order: the process ends now. Does nothing in a child that never attached. */

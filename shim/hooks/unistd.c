@@ -2,6 +2,7 @@
 /* unistd.h, and the two of stdlib.h and stdio.h that end processes and streams */
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -164,7 +165,8 @@ HOOK pid_t fork(void)
 	return LIBC(fork)();
 }
 
-/* The memory goes, and with it what could be sent again. */
+/* ---- exec: the memory goes, and with it what could be sent again --------------------------- */
+
 HOOK int execve(const char *path, char *const *arguments, char *const *names)
 {
 	engine_exec(path);
@@ -176,6 +178,89 @@ HOOK int execv(const char *path, char *const *arguments)
 	engine_exec(path);
 	return LIBC(execv)(path, arguments);
 }
+
+HOOK int execvp(const char *name, char *const *arguments)
+{
+	engine_exec(NULL);
+	return LIBC(execvp)(name, arguments);
+}
+
+HOOK int execvpe(const char *name, char *const *arguments, char *const *names)
+{
+	engine_exec(NULL);
+	return LIBC(execvpe)(name, arguments, names);
+}
+
+HOOK int fexecve(int fd, char *const *arguments, char *const *names)
+{
+	engine_exec(NULL);
+	return LIBC(fexecve)(fd, arguments, names);
+}
+
+/* A row of arguments ends with NULL, which counts. */
+static size_t row_count(const char *first, va_list *row)
+{
+	size_t count = 1;
+
+	for (const char *word = first; word; word = va_arg(*row, const char *))
+		count++;
+	return count;
+}
+
+/* Leaves `row` behind the NULL. */
+static void row_copy(char **array, const char *first, va_list *row)
+{
+	*array = (char *)(uintptr_t)first;
+	while (*array)
+		*++array = va_arg(*row, char *);
+}
+
+/* The row behind `first` as an array on the caller's stack, where libc has it, too. */
+#define ROW_GATHER(array, row, first)                                                    \
+	do {                                                                             \
+		va_start(row, first);                                                    \
+		(array) = __builtin_alloca(row_count(first, &(row)) * sizeof(*(array))); \
+		va_end(row);                                                             \
+		va_start(row, first);                                                    \
+		row_copy(array, first, &(row));                                          \
+	} while (0)
+
+HOOK int execl(const char *path, const char *first, ...)
+{
+	char **arguments;
+	va_list row;
+
+	ROW_GATHER(arguments, row, first);
+	va_end(row);
+	engine_exec(path);
+	return LIBC(execv)(path, arguments);
+}
+
+HOOK int execle(const char *path, const char *first, ...)
+{
+	char **arguments;
+	char *const *names;
+	va_list row;
+
+	ROW_GATHER(arguments, row, first);
+	names = va_arg(row, char *const *);
+	va_end(row);
+	engine_exec(path);
+	return LIBC(execve)(path, arguments, names);
+}
+
+HOOK int execlp(const char *name, const char *first, ...)
+{
+	char **arguments;
+	va_list row;
+
+	ROW_GATHER(arguments, row, first);
+	va_end(row);
+	engine_exec(NULL);
+	return LIBC(execvp)(name, arguments);
+}
+
+/* ---- the end ------------------------------------------------------------------------------- */
 
 /* Forked children end this way, past every destructor. */
 HOOK __attribute__((noreturn)) void _exit(int status)

@@ -288,27 +288,6 @@ static void number_given_away(void)
 	pthread_join(thread, NULL);
 }
 
-static void image_replaced(void)
-{
-	struct script *script = server_script("r6LR d");
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		char *arguments[] = { (char *)"true", NULL };
-
-		outage_output(script);
-		execv("/bin/true", arguments);
-		_exit(1);
-	}
-	REQUIRE(pid > 0);
-	UNTIL(script->accepted == 1 && socket_state(script->server.fd) == TCP_CLOSE);
-	sleep_ms(200);
-	server_return(script);
-	EXPECT_TEXT(script, 1, "last\n");
-	EXPECT_IS(child_wait(pid), 0);
-	EXPECT_COUNT(lost_bytes, 0);
-}
-
 static void pointer_to_nothing(void)
 {
 	struct script *script = server_script("r6LR d");
@@ -402,7 +381,6 @@ static const struct check_case cases[] = {
 		   ONE_WAY(SMALL ",\"overlap\":\"4KiB\"")),
 	CASE_UNDER("lines after one that did not fit", lines_after_a_long_one, ONE_WAY(SMALL)),
 	CASE_UNDER("an outage, dup2() over it", number_given_away, ONE_WAY()),
-	CASE_UNDER("an outage, exec", image_replaced, ONE_WAY()),
 	CASE_UNDER("an outage, a pointer to nothing", pointer_to_nothing, ONE_WAY()),
 	CASE_TOLD("a write that was cut, unanswered", partly_sent, UNANSWERED(SMALL)),
 	CASE_TOLD("writev() of nothing, unanswered", nothing_written, UNANSWERED()),
