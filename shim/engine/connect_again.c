@@ -95,6 +95,9 @@ int connect_again(struct connection *connection, int fd, const struct sockaddr *
 				return -1;
 			}
 		}
+		/* The kernel tells of a loss in the words of a failure, and forgets what it was. */
+		if (connection_is_under_way(connection) && tcp_is_lost(fd))
+			pending_connected(connection, fd);
 		result = LIBC(connect)(fd, peer, length);
 		error = result < 0 ? errno : 0;
 		connection->reported = !error;
@@ -144,13 +147,15 @@ int connect_dissolve(int fd, const struct sockaddr *peer, socklen_t length)
  */
 static bool connect_asks(const struct call *call, struct connection *before, int *error)
 {
+	bool is_lost = tcp_is_lost(call->fd);
+
 	*error = LIBC(connect)(call->fd, call->peer, call->length) < 0 ? errno : 0;
 	if (*error == EISCONN || *error == EALREADY || (!*error && !before->reported)) {
 		before->reported = 1;
 		return true;
 	}
 	/* Of the connection that was there: it was lost before it was asked about. */
-	return *error == ECONNRESET || *error == EPIPE || *error == ECONNABORTED;
+	return is_lost || *error == ECONNRESET || *error == EPIPE || *error == ECONNABORTED;
 }
 
 /*

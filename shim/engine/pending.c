@@ -254,7 +254,7 @@ void pending_close(struct connection *connection, int fd)
 	if (pending_outlook(connection) == OUTLOOK_FAILED) {
 		pending_error_take(connection);
 	} else if (claim_take(pending)) {
-		if (pending_outlook(connection) == OUTLOOK_UNDER_WAY && tcp_is_connected(fd))
+		if (pending_outlook(connection) == OUTLOOK_UNDER_WAY && tcp_has_connected(fd))
 			state_succeeded(pending);
 		else
 			state_abandoned(pending);

@@ -119,6 +119,9 @@ static bool event_correct(int set, struct epoll_event *event, uint32_t turn)
 			event->events |= watch_events(set, fd) & FAILED_EVENTS;
 		return true;
 	}
+	/* And lost meanwhile, of which the set speaks. */
+	if (pending_outlook(connection) == OUTLOOK_CONNECTED && !tcp_is_connected(fd))
+		return true;
 	/* It was put back to wake somebody, or is connected to another address by now. If it is
 	 * held no more the set looks again: an event that was taken is not reported twice. */
 	if (pending_outlook(connection) == OUTLOOK_HELD)

@@ -83,8 +83,8 @@ int outcome_find(struct pending *pending)
 		return EINPROGRESS;
 	if (tcp_is_connected(fd))
 		return 0;
-	/* By a program that has used it past our hooks. The errno is left for it to find. */
-	if (!operation_is_rebuild(connection_behind(pending)) && tcp_was_used(fd))
+	/* The program may have used it past our hooks. The errno of its loss is left to be found. */
+	if (!operation_is_rebuild(connection_behind(pending)) && tcp_is_lost(fd))
 		return 0;
 	/* An ICMP error can be told while the kernel goes on trying. */
 	error = socket_error(fd);

@@ -26,12 +26,10 @@ int socket_unread(int fd);
 bool tcp_has_moved(int fd);
 /* The connection is no more: not merely ended by the peer, whose end of stream can be read. */
 bool tcp_is_lost(int fd);
-/* Both: it is lost, and data had moved on it. */
-bool tcp_was_used(int fd);
-/* It is connected, or was used: a connect() on it has not failed, whatever it says by now. */
+/* It is connected, or was and is lost: its connect has not failed, whatever it says by now. */
 static inline bool tcp_has_connected(int fd)
 {
-	return tcp_is_connected(fd) || tcp_was_used(fd);
+	return tcp_is_connected(fd) || tcp_is_lost(fd);
 }
 
 /* Neither side has ended it. */

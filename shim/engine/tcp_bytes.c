@@ -37,36 +37,19 @@ bool tcp_bytes_received(int fd, uint64_t *bytes)
 	return known;
 }
 
-static bool has_moved(const struct tcp_info *info)
-{
-	/* Of what came only segments are counted without a FIN. */
-	return info->tcpi_bytes_sent || info->tcpi_bytes_acked > 1 || info->tcpi_data_segs_in;
-}
-
 bool tcp_has_moved(int fd)
 {
 	struct tcp_info info = { .tcpi_bytes_acked = 0 };
 
-	return info_get(fd, &info) && has_moved(&info);
-}
-
-static bool is_lost(const struct tcp_info *info)
-{
-	/* Of a socket that never was connected not even a SYN was acknowledged. */
-	return info->tcpi_state == CLOSED && info->tcpi_bytes_acked;
+	/* Of what came only segments are counted without a FIN. */
+	return info_get(fd, &info) &&
+	       (info.tcpi_bytes_sent || info.tcpi_bytes_acked > 1 || info.tcpi_data_segs_in);
 }
 
 bool tcp_is_lost(int fd)
 {
 	struct tcp_info info = { .tcpi_bytes_acked = 0 };
 
-	return info_get(fd, &info) && is_lost(&info);
-}
-
-bool tcp_was_used(int fd)
-{
-	struct tcp_info info = { .tcpi_bytes_acked = 0 };
-
-	/* A SYN that carried data and was not answered is sent, too. */
-	return info_get(fd, &info) && is_lost(&info) && has_moved(&info);
+	/* Of a socket that never was connected not even a SYN was acknowledged. */
+	return info_get(fd, &info) && info.tcpi_state == CLOSED && info.tcpi_bytes_acked;
 }

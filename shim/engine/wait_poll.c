@@ -10,6 +10,7 @@
 #include "pending.h"
 #include "shim/libc.h"
 #include "shim/sys.h"
+#include "tcp.h"
 #include "wait.h"
 
 /* ---- without what is held ------------------------------------------------------------- */
@@ -97,7 +98,9 @@ static short events_correct(struct connection *connection, const struct pollfd *
 	case OUTLOOK_FAILED:
 		return events_failed(connection, fd->events);
 	case OUTLOOK_CONNECTED:
-		/* At another address, just now. */
+		/* And lost meanwhile; or at another address, just now. */
+		if (!tcp_is_connected(fd->fd))
+			return fd->revents;
 		return (short)(fd->events & fd->revents & (POLLOUT | POLLWRNORM));
 	case OUTLOOK_HELD:
 	case OUTLOOK_UNDER_WAY:

@@ -130,7 +130,7 @@ static void fd_correct(const struct selection *selection, struct connection *con
 		if (!set_is_ready(fd))
 			fd_remove(selection, fd);
 	} else if (connection->attention & ATTENTION_PENDING &&
-		   !(connection->attention & ATTENTION_HELD) && tcp_is_connected(fd))
+		   !(connection->attention & ATTENTION_HELD) && tcp_has_connected(fd))
 		pending_connected(connection, fd);
 	else if (pending_look(connection, fd, 0) != OUTLOOK_FAILED)
 		fd_remove(selection, fd);

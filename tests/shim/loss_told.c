@@ -1,60 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections that are lost and not made anew, or in vain: told exactly as without holdfast. */
 #include <spawn.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 
-#include "script.h"
-
-static void expect_passed_on(unsigned int cause, const char *detail)
-{
-	EXPECT_COUNT(reconnects, 0);
-	EXPECT_COUNT(operations, 1);
-	EXPECT_COUNT(retries_denied_unsafe, cause == CAUSE_UNSAFE ? 1 : 0);
-	EXPECT_COUNTS_ADD_UP();
-	expect_events(EVENT_CONNECTION_LOST, 1);
-	expect_loss(ECONNRESET, VERDICT_PASS_ON, cause, detail);
-}
+#include "lost.h"
 
 /* ---- in vain ----------------------------------------------------------------------------------- */
-
-static volatile sig_atomic_t pipes;
-
-static void pipe_count(int number)
-{
-	(void)number;
-	pipes++;
-}
-
-/* As on any dead socket, from the second call on. */
-static void expect_dead(int fd)
-{
-	struct pollfd wait = { .fd = fd, .events = POLLIN | POLLOUT };
-	char byte;
-
-	signal(SIGPIPE, pipe_count);
-	pipes = 0;
-	EXPECT_IS(recv(fd, &byte, 1, 0), 0);
-	EXPECT_IS(send(fd, "x", 1, 0), -1);
-	EXPECT_ERRNO(EPIPE);
-	EXPECT_IS(pipes, 1);
-	EXPECT_IS(send(fd, "x", 1, MSG_NOSIGNAL), -1);
-	EXPECT_ERRNO(EPIPE);
-	EXPECT_IS(pipes, 1);
-	EXPECT_IS(recv(fd, &byte, 1, 0), 0);
-	EXPECT_IS(poll(&wait, 1, 0), 1);
-	EXPECT_IS(wait.revents & (POLLOUT | POLLHUP), POLLOUT | POLLHUP);
-	EXPECT_IS(socket_error(fd), 0);
-}
-
-static void expect_reset(int fd)
-{
-	char byte;
-
-	EXPECT_IS(recv(fd, &byte, 1, 0), -1);
-	EXPECT_ERRNO(ECONNRESET);
-	expect_dead(fd);
-}
 
 static void reset_every_time(void)
 {
@@ -271,95 +222,6 @@ static void sent_by_child(void)
 	expect_unseen(fd);
 }
 
-/* ---- a loop that knows its sockets by pointers ---------------------------------------- */
-
-/* Past the hooks, until the peer, who reads nothing, takes no more. */
-static void fill_unseen(int fd)
-{
-	char piece[4096] = "";
-
-	for (int idle = 0; idle < 10; idle++) {
-		while (syscall(SYS_sendto, fd, piece, sizeof(piece), MSG_NOSIGNAL, NULL, 0) > 0)
-			idle = 0;
-		sleep_ms(5);
-	}
-	EXPECT_ERRNO(EAGAIN);
-}
-
-/* To us its connect goes on until the peer has been silent for too long. */
-static int timed_out_unseen(const struct script *script, int *set)
-{
-	struct epoll_event event = { .events = EPOLLOUT | EPOLLET, .data = { .ptr = set } };
-	int fd = stream_socket(&script->server), limit_ms = 200;
-
-	nonblocking_set(fd, true);
-	EXPECT_IS(server_connect(&script->server, fd), -1);
-	EXPECT_ERRNO(EINPROGRESS);
-	*set = epoll_create1(EPOLL_CLOEXEC);
-	REQUIRE(epoll_ctl(*set, EPOLL_CTL_ADD, fd, &event) == 0);
-	EXPECT_IS(epoll_wait(*set, &event, 1, 5000), 1);
-	EXPECT_IS(event.events, EPOLLOUT);
-	fill_unseen(fd);
-	REQUIRE(setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof(limit_ms)) == 0);
-	until_lost(fd);
-	EXPECT_IS(epoll_wait(*set, &event, 1, 5000), 1);
-	EXPECT_IS(event.events, EPOLLOUT | EPOLLERR | EPOLLHUP);
-	return fd;
-}
-
-static void expect_over(const struct script *script, int fd, int set)
-{
-	char byte;
-
-	EXPECT_IS(socket_error(fd), 0);
-	EXPECT_IS(recv(fd, &byte, 1, 0), 0);
-	EXPECT_IS(script->accepted, 1);
-	EXPECT_COUNT(operations, 1);
-	EXPECT_COUNT(retries, 0);
-	EXPECT_COUNT(reconnects, 0);
-	EXPECT_COUNTS_ADD_UP();
-	close(set);
-}
-
-static void expect_loss_in_time(void)
-{
-	expect_events(EVENT_CONNECTION_LOST, 1);
-	expect_loss(ETIMEDOUT, VERDICT_PASS_ON, CAUSE_UNSAFE, NULL);
-}
-
-static void timed_out_told_past_hooks(void)
-{
-	struct script *script = server_script("g e");
-	int set, fd = timed_out_unseen(script, &set);
-	char byte;
-
-	EXPECT_IS(syscall(SYS_recvfrom, fd, &byte, 1, 0, NULL, NULL), -1);
-	EXPECT_ERRNO(ETIMEDOUT);
-	expect_over(script, fd, set);
-}
-
-static void timed_out_told_by_so_error(void)
-{
-	struct script *script = server_script("g e");
-	int set, fd = timed_out_unseen(script, &set);
-
-	EXPECT_IS(socket_error(fd), ETIMEDOUT);
-	expect_loss_in_time();
-	expect_over(script, fd, set);
-}
-
-static void timed_out_told_by_recv(void)
-{
-	struct script *script = server_script("g e");
-	int set, fd = timed_out_unseen(script, &set);
-	char byte;
-
-	EXPECT_IS(recv(fd, &byte, 1, 0), -1);
-	EXPECT_ERRNO(ETIMEDOUT);
-	expect_loss_in_time();
-	expect_over(script, fd, set);
-}
-
 static void reset_is_told(void)
 {
 	struct script *script = server_script("gR e");
@@ -455,11 +317,6 @@ static const struct check_case cases[] = {
 	CASE_TOLD("sent by stdio", sent_by_stdio, POLICY_DEFAULT),
 	CASE_TOLD("one byte received unseen", received_unseen, POLICY_DEFAULT),
 	CASE_TOLD("sent by a child", sent_by_child, POLICY_DEFAULT),
-	CASE_TOLD("a loop's, timed out unseen, told past the hooks", timed_out_told_past_hooks,
-		  POLICY_DEFAULT),
-	CASE_TOLD("a loop's, timed out unseen, SO_ERROR", timed_out_told_by_so_error,
-		  POLICY_DEFAULT),
-	CASE_TOLD("a loop's, timed out unseen, recv", timed_out_told_by_recv, POLICY_DEFAULT),
 	CASE_TOLD("some answered, some not", unanswered_bytes, POLICY_DEFAULT),
 	CASE_TOLD("answered to a child", answered_to_a_child, POLICY_DEFAULT),
 	CASE_TOLD("replay: never", never, POLICY_TRANSFER("\"replay\":\"never\"")),
