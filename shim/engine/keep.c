@@ -41,7 +41,8 @@ static bool ring_make(struct keep *keep, uint64_t size)
 {
 	keep->bytes = sys_memory(size);
 	keep->size = size;
-	keep->start = keep->given = keep->end = keep->base = keep->floor = 0;
+	keep->start = keep->given = keep->end = keep->base = keep->floor = keep->unkept = 0;
+	keep->is_rewound = false;
 	keep->is_answered = true;
 	keep->is_headless = false;
 	expect_begin(&keep->expect);
@@ -196,25 +197,35 @@ static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *ve
 {
 	struct iovec cut[PIECES];
 	int pieces = vector_cut(cut, vector, count, skip, UINT64_MAX);
-	ssize_t sent = send_now(fd, cut, pieces, flags);
+	bool was_answered;
+	ssize_t sent;
 
-	if (sent <= 0)
+	if (!keep->head_length && tcp_has_received(fd))
+		keep->is_greeted = 1;
+	/* Another thread may have the answer before this one is back. */
+	was_answered = atomic_exchange(&keep->is_answered, 0);
+	sent = send_now(fd, cut, pieces, flags);
+	if (sent <= 0) {
+		if (was_answered)
+			keep->is_answered = 1;
 		return sent;
+	}
 	pieces = vector_cut(cut, vector, count, skip, (uint64_t)sent);
 	head_keep(keep, cut, pieces);
-	if (keep->is_answered) {
+	if (was_answered) {
 		/* A body that waited for a word of the server's is no request by itself. */
 		keep->is_overflowed = expect_told(&keep->expect);
 		expect_begin(&keep->expect);
 		keep->start = keep->end;
-		keep->is_answered = false;
 		keep->exchanges = 0;
 	}
 	if (keep->end - keep->start + (uint64_t)sent > keep->size) {
 		keep->is_overflowed = true;
 		keep->start = keep->end;
 	}
-	if (!keep->is_overflowed)
+	if (keep->is_overflowed)
+		keep->unkept += (uint64_t)sent;
+	else
 		bytes_keep(keep, cut, pieces);
 	keep->given = keep->end;
 	expect_look(&keep->expect, cut, pieces);
@@ -222,12 +233,11 @@ static ssize_t send_unanswered(struct keep *keep, int fd, const struct iovec *ve
 }
 
 /* How much more fits without losing what may have to be sent again. */
-static uint64_t room_make(struct keep *keep, const struct policy_transfer *transfer, int fd,
-			  bool is_away)
+static uint64_t room_make(struct keep *keep, const struct policy_transfer *transfer, int fd)
 {
 	uint64_t acknowledged = 0, has, safe, queued = keep->end - keep->start;
 
-	if (is_away || (queued < keep->size && !keep->is_overflowed))
+	if (keep->is_rewound || (queued < keep->size && !keep->is_overflowed))
 		return keep->size - queued;
 	/* All bytes that were given and are not in the kernel's queue any more. */
 	if (!tcp_bytes_acknowledged(fd, &acknowledged))
@@ -260,11 +270,10 @@ static uint64_t room_make(struct keep *keep, const struct policy_transfer *trans
 }
 
 static ssize_t send_one_way(struct keep *keep, const struct policy_transfer *transfer, int fd,
-			    const struct iovec *vector, int count, size_t skip, int flags,
-			    bool is_away)
+			    const struct iovec *vector, int count, size_t skip, int flags)
 {
 	struct iovec cut[PIECES];
-	int pieces, error = is_away ? EAGAIN : flush(keep, fd);
+	int pieces, error = keep->is_rewound ? EAGAIN : flush(keep, fd);
 	uint64_t room;
 	ssize_t taken = 0;
 
@@ -272,7 +281,7 @@ static ssize_t send_one_way(struct keep *keep, const struct policy_transfer *tra
 		errno = error;
 		return -1;
 	}
-	room = room_make(keep, transfer, fd, is_away);
+	room = room_make(keep, transfer, fd);
 	pieces = vector_cut(cut, vector, count, skip, room);
 	if (!pieces) {
 		errno = EAGAIN;
@@ -292,7 +301,7 @@ static ssize_t send_one_way(struct keep *keep, const struct policy_transfer *tra
 }
 
 ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vector, int count,
-		  size_t skip, int flags, bool is_away)
+		  size_t skip, int flags)
 {
 	struct keep *keep = connection_kept(connection);
 	uint64_t signals;
@@ -304,9 +313,8 @@ ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vec
 		errno = EBADF; /* closed by another thread */
 		sent = -1;
 	} else if (is_one_way(connection)) {
-		sent = send_one_way(keep, transfer_of(connection), fd, vector, count, skip, flags,
-				    is_away);
-	} else if (is_away) {
+		sent = send_one_way(keep, transfer_of(connection), fd, vector, count, skip, flags);
+	} else if (keep->is_rewound) {
 		errno = EAGAIN;
 		sent = -1;
 	} else {
@@ -325,10 +333,40 @@ int keep_flush(struct connection *connection, int fd)
 	uint64_t signals;
 
 	keep_lock(keep, &signals);
-	error = flush(keep, fd);
+	error = keep->is_rewound ? EAGAIN : flush(keep, fd);
 	keep_unlock(keep, &signals);
 	errno = saved_errno;
 	return error;
+}
+
+int keep_resume(struct connection *connection, int fd)
+{
+	struct keep *keep = connection_kept(connection);
+	int saved_errno = errno, error;
+	uint64_t signals;
+
+	keep_lock(keep, &signals);
+	error = flush(keep, fd);
+	if (!error)
+		keep->is_rewound = false;
+	keep_unlock(keep, &signals);
+	errno = saved_errno;
+	return error;
+}
+
+void keep_abandon(const struct connection *connection)
+{
+	struct keep *keep = connection_kept(connection);
+
+	if (keep)
+		keep->is_rewound = false;
+}
+
+bool keep_is_rewound(const struct connection *connection)
+{
+	const struct keep *keep = connection_kept(connection);
+
+	return keep && keep->is_rewound;
 }
 
 void keep_spoil(struct connection *connection, uint64_t bytes)

@@ -45,9 +45,11 @@ struct keep {
 	uint8_t *_Atomic bytes; /* the ring; NULL: nothing is kept */
 	uint64_t size;
 	uint64_t start, given, end;
-	uint64_t base;        /* where the present TCP connection begins */
-	struct expect expect; /* of the exchange */
-	uint64_t floor;       /* nothing below is in the ring: it was sent unseen */
+	uint64_t base;           /* where the present TCP connection begins */
+	uint64_t unkept;         /* bytes that it was given past the ring */
+	struct expect expect;    /* of the exchange */
+	uint64_t floor;          /* nothing below is in the ring: it was sent unseen */
+	_Atomic bool is_rewound; /* until all of it has been sent anew nothing goes past the ring */
 	_Atomic uint8_t is_answered;
 	_Atomic bool any_answer; /* an answer byte came at some time, and be it before all else */
 	_Atomic uint8_t is_greeted; /* by the server, before anything was sent: a session */
@@ -79,12 +81,12 @@ void keep_end(struct connection *connection);
 void keep_forget(struct connection *connection);
 
 /*
- * Sends as much as the kernel takes at once, and keeps it. is_away: there is no
- * connection at present; then one_way takes it into the ring. Bytes taken; -1 with
- * EAGAIN: nothing for now, or an errno of sendmsg(2), without SIGPIPE.
+ * Sends as much as the kernel takes at once, and keeps it. While the connection is being made
+ * anew one_way takes it into the ring, and others nothing. Bytes taken; -1 with EAGAIN: nothing
+ * for now, or an errno of sendmsg(2), without SIGPIPE.
  */
 ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vector, int count,
-		  size_t skip, int flags, bool is_away);
+		  size_t skip, int flags);
 
 /* So many bytes were sent that could not be looked at. */
 void keep_spoil(struct connection *connection, uint64_t bytes);
@@ -102,8 +104,8 @@ bool keep_is_answered(const struct connection *connection);
 void keep_describe(struct connection *connection, int fd, struct policy_loss *loss);
 
 /*
- * The connection is lost, and will be made anew: chooses what has to be sent again.
- * acknowledged: bytes of the present TCP connection that the peer's kernel has.
+ * The connection is lost, and will be made anew: chooses what has to be sent again, and keeps
+ * everybody from the socket until keep_resume() or keep_abandon(). acknowledged: bytes of the present TCP connection that the peer's kernel has.
  */
 void keep_rewind(struct connection *connection, uint64_t acknowledged,
 		 const struct policy_transfer *transfer);
@@ -113,6 +115,12 @@ bool keep_is_given(const struct connection *connection);
 
 /* Hands the kernel what it has not got. 0, EAGAIN: not all of it, or an errno. */
 int keep_flush(struct connection *connection, int fd);
+/* The same on a connection that has just been made anew: after 0 it is everybody's again. */
+int keep_resume(struct connection *connection, int fd);
+/* It is not made anew. */
+void keep_abandon(const struct connection *connection);
+/* Between keep_rewind() and either. */
+bool keep_is_rewound(const struct connection *connection);
 
 /* Bytes that the program sent and the peer is not known to have. */
 uint64_t keep_left(struct connection *connection, int fd);

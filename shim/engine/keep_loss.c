@@ -11,6 +11,21 @@ static bool head_is(const struct keep *keep, const char *bytes, uint8_t length)
 	return keep->head_length >= length && memcmp(keep->head, bytes, length) == 0;
 }
 
+/* By a server that speaks first, perhaps to somebody who reads past the hooks. */
+static bool is_greeted(const struct keep *keep, int fd)
+{
+	return keep->is_greeted || (!keep->head_length && tcp_has_received(fd));
+}
+
+/* More than the hooks have seen, by stdio, io_uring or whoever has the number, too. */
+static bool is_sent_unseen(const struct connection *connection, const struct keep *keep, int fd)
+{
+	uint64_t written;
+
+	return tcp_bytes_written(fd, &written) &&
+	       written > keep->given - keep->base + keep->unkept + connection->is_half_closed;
+}
+
 void keep_describe(struct connection *connection, int fd, struct policy_loss *loss)
 {
 	struct keep *keep = connection_kept(connection);
@@ -25,7 +40,7 @@ void keep_describe(struct connection *connection, int fd, struct policy_loss *lo
 	loss->is_session = ((keep->is_headless || head_is(keep, "\x16\x03", 2) ||
 			     head_is(keep, "SSH-", 4)) &&
 			    keep->any_answer) ||
-			   (keep->is_greeted && !is_one_way(connection));
+			   (is_greeted(keep, fd) && !is_one_way(connection));
 	if (is_one_way(connection) && tcp_bytes_acknowledged(fd, &acknowledged))
 		ring_recover(keep, transfer_of(connection), ring_acknowledged(keep, acknowledged));
 	/* Between two exchanges nothing has to be sent again: what comes is another one. */
@@ -33,6 +48,8 @@ void keep_describe(struct connection *connection, int fd, struct policy_loss *lo
 		loss->is_overflowed = keep->is_overflowed;
 		loss->exchanges = keep->exchanges;
 	}
+	if (is_sent_unseen(connection, keep, fd))
+		loss->is_overflowed = true;
 	keep_unlock(keep, &signals);
 }
 
@@ -69,6 +86,8 @@ void keep_rewind(struct connection *connection, uint64_t acknowledged,
 	if (keep->given > from)
 		store_count(connection->record, COUNTER_replayed_bytes, keep->given - from);
 	keep->given = keep->base = from;
+	keep->unkept = 0;
+	keep->is_rewound = true;
 	if (keep->start > from)
 		keep->start = from;
 	keep_unlock(keep, &signals);

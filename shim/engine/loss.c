@@ -173,8 +173,10 @@ static bool loss_rebuild(struct connection *connection, int fd, int error, struc
 	atomic_store(&keep->error, error);
 	if (connection->attention & ATTENTION_KEPT)
 		keep_rewind(connection, acknowledged, &connection_settings(connection)->transfer);
-	if (!rebuild_begin(connection, fd, keep, failure->verdict.delay_ns))
+	if (!rebuild_begin(connection, fd, keep, failure->verdict.delay_ns)) {
+		keep_abandon(connection);
 		return false;
+	}
 	keep->received_before = keep->received_then;
 	keep->rebuilds++;
 	return true;

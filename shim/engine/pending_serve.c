@@ -106,7 +106,7 @@ static void rebuild_finish(struct pending *pending)
 	struct connection *connection = connection_behind(pending);
 	struct call *call = &pending->call;
 	bool kept = connection->attention & ATTENTION_KEPT;
-	int error = kept ? keep_flush(connection, call->fd) : 0;
+	int error = kept ? keep_resume(connection, call->fd) : 0;
 
 	if (error == EAGAIN) {
 		held_until(pending, PHASE_REPLAYING, clock_ns() + TICK_NS);

@@ -201,6 +201,8 @@ static void pending_detach(struct pending *pending)
 {
 	schedule_remove(pending);
 	leader_leave(pending);
+	if (operation_is_rebuild(connection_behind(pending)))
+		keep_abandon(connection_behind(pending));
 }
 
 /* The name's walk is over. */

@@ -18,6 +18,10 @@ bool tcp_is_connecting(int fd);
 
 /* Of the present connection, also after its end; a SYN is none. False if fd is no TCP socket. */
 bool tcp_bytes_acknowledged(int fd, uint64_t *bytes);
+/* The same of all that was written; the end of the output counts as one. */
+bool tcp_bytes_written(int fd, uint64_t *bytes);
+/* Anything but the end of the stream, read or not. */
+bool tcp_has_received(int fd);
 /* Of the present connection; the end of the stream counts as one. */
 bool tcp_bytes_received(int fd, uint64_t *bytes);
 /* Received and not read yet. */

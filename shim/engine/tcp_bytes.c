@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The counters of struct tcp_info, which libc's own header does not have all of. */
+#include <asm/ioctls.h>
 #include <errno.h>
 #include <linux/tcp.h>
 
@@ -26,6 +27,26 @@ bool tcp_bytes_acknowledged(int fd, uint64_t *bytes)
 
 	*bytes = info.tcpi_bytes_acked ? info.tcpi_bytes_acked - 1 : 0;
 	return known;
+}
+
+bool tcp_bytes_written(int fd, uint64_t *bytes)
+{
+	int saved_errno = errno, queued = 0;
+	/* What is acknowledged in between is missed, and never counted twice. */
+	bool known = tcp_bytes_acknowledged(fd, bytes) &&
+		     SYS(SYS_ioctl, fd, TIOCOUTQ, &queued) == 0;
+
+	*bytes += (uint64_t)queued;
+	errno = saved_errno;
+	return known;
+}
+
+bool tcp_has_received(int fd)
+{
+	struct tcp_info info = { .tcpi_data_segs_in = 0 };
+
+	/* The end of the stream is no data. */
+	return info_get(fd, &info) && info.tcpi_data_segs_in;
 }
 
 bool tcp_bytes_received(int fd, uint64_t *bytes)

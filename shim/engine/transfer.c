@@ -278,7 +278,8 @@ static int keep_wait(struct connection *connection, int fd, int flags, uint32_t 
 {
 	bool is_away = connection->attention & ATTENTION_CONNECT;
 	int error = errno;
-	bool is_full = error == EAGAIN && !is_away && fd_takes_output(fd);
+	bool is_full = error == EAGAIN && !is_away &&
+		       (keep_is_rewound(connection) || fd_takes_output(fd));
 
 	/* The ring waits for what nobody will acknowledge any more. */
 	if (is_full && tcp_is_lost(fd)) {
@@ -313,7 +314,7 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 	size_t size = vector_size(vector, count), done = 0;
 	int64_t until = INT64_MAX;
 	int saved_errno = errno, error = 0;
-	bool looked = false, is_away;
+	bool looked = false;
 	uint32_t operation;
 	ssize_t sent;
 
@@ -324,19 +325,15 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 			break;
 		}
 		operation = connection->operation;
-		is_away = connection->attention & ATTENTION_CONNECT;
 		/* As by the kernel, it is the next call that is told: the socket is not asked why. */
-		if (done && !is_away && tcp_is_lost(fd)) {
+		if (done && !(connection->attention & ATTENTION_CONNECT) && tcp_is_lost(fd)) {
 			if (loss_serve(connection, fd, ECONNRESET, LOSS_BY_SEND, operation))
 				continue;
 			break;
 		}
-		sent = keep_send(connection, fd, vector, count, done, flags, is_away);
+		sent = keep_send(connection, fd, vector, count, done, flags);
 		if (sent >= 0) {
 			done += (size_t)sent;
-			/* It was made anew meanwhile, and what was kept sent already. */
-			if (is_away && !(connection->attention & ATTENTION_CONNECT))
-				keep_flush(connection, fd);
 			if (connection->attention & ATTENTION_RETRIED)
 				transient_end(connection);
 			continue;

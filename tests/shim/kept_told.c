@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* replay: what a program is told, and in what order, by calls that are not kept themselves. */
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 
@@ -205,6 +206,62 @@ static void records_after_fast_open(void)
 	EXPECT_TEXT(script, 1, "01234567");
 }
 
+/* ---- what the hooks did not see ---------------------------------------------------------------- */
+
+static void expect_told_of_unseen(int fd)
+{
+	char byte;
+
+	until_lost(fd);
+	EXPECT_IS(recv(fd, &byte, 1, 0), -1);
+	EXPECT_ERRNO(ECONNRESET);
+	EXPECT_IS(send(fd, "x", 1, MSG_NOSIGNAL), -1);
+	EXPECT_ERRNO(EPIPE);
+	EXPECT_COUNT(reconnects, 0);
+	EXPECT_COUNT(retries_denied_buffer, 1);
+}
+
+static void request_sent_unseen(void)
+{
+	struct script *script = server_script("r6R e");
+	int fd = script_connect(script);
+	FILE *stream = fdopen(dup(fd), "w");
+
+	REQUIRE(stream != NULL);
+	EXPECT(fputs("hello\n", stream) >= 0 && fflush(stream) == 0);
+	expect_told_of_unseen(fd);
+}
+
+/* The peer's acknowledgements are of other bytes than ours then. */
+static void lines_sent_unseen(void)
+{
+	struct script *script = server_script("r12R d");
+	int fd = script_connect(script);
+
+	EXPECT_IS(syscall(SYS_sendto, fd, "one\n", 4, 0, NULL, 0), 4);
+	expect_send(fd, "two\nsix\n");
+	expect_told_of_unseen(fd);
+}
+
+/* Read behind the first request it looks like its answer. */
+static void greeted_before_the_first(void)
+{
+	struct script *script = server_script("s4r3s3r3R e");
+	int fd = script_connect(script);
+	char answer[8];
+	int unread;
+
+	UNTIL(ioctl(fd, FIONREAD, &unread) == 0 && unread == 4);
+	expect_send(fd, "one");
+	EXPECT_IS(recv(fd, answer, 7, MSG_WAITALL), 7);
+	expect_send(fd, "two");
+	until_lost(fd);
+	EXPECT_IS(recv(fd, answer, 1, 0), -1);
+	EXPECT_ERRNO(ECONNRESET);
+	EXPECT_IS(script->accepted, 1);
+	EXPECT_COUNT(reconnects, 0);
+}
+
 #define UNANSWERED POLICY_TRANSFER("\"replay\":\"unanswered\",\"max_buffer\":\"4KiB\"")
 #define ONE_WAY(keys) POLICY_TRANSFER("\"replay\":\"one_way\",\"drain\":\"300ms\"" keys)
 
@@ -219,6 +276,9 @@ static const struct check_case cases[] = {
 	CASE_UNDER("a handshake with ancillary data", handshake_with_more, UNANSWERED),
 	CASE_UNDER("a long head, and a body that waits", long_head_and_a_body, UNANSWERED),
 	CASE_UNDER("an answer of one byte that stdio read", one_byte_unseen, UNANSWERED),
+	CASE_TOLD("a request that stdio sent", request_sent_unseen, UNANSWERED),
+	CASE_TOLD("lines, some sent unseen", lines_sent_unseen, ONE_WAY()),
+	CASE_TOLD("a greeting before the first request", greeted_before_the_first, UNANSWERED),
 	CASE_UNDER("records after MSG_FASTOPEN", records_after_fast_open,
 		   ONE_WAY(",\"record\":\"8B\"")),
 };
