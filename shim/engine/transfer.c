@@ -10,6 +10,7 @@
 #include "keep.h"
 #include "loss.h"
 #include "operation.h"
+#include "patience.h"
 #include "pending_state.h"
 #include "shim/libc.h"
 #include "shim/sys.h"
@@ -236,8 +237,11 @@ bool transfer_back(struct connection *connection, int fd, int flags)
 
 /* ---- sends that are kept -------------------------------------------------------------------- */
 
-/* Until the kernel takes more, or for a moment where it is the ring that is full. */
-static int room_wait(int fd, int64_t until_ns, bool is_full)
+/*
+ * Until the kernel takes more, or for a moment where it is the ring that is full. Signals come in
+ * here only from then on: between two looks none is missed that is to end the call.
+ */
+static int room_wait(int fd, int64_t until_ns, bool is_full, struct wait_mask *signals)
 {
 	struct pollfd wait = { .fd = fd, .events = POLLOUT };
 	int64_t now = clock_ns(), left = until_ns == INT64_MAX ? SECOND_NS : until_ns - now;
@@ -248,10 +252,11 @@ static int room_wait(int fd, int64_t until_ns, bool is_full)
 	if (is_full && left > ROOM_TICK_NS)
 		left = ROOM_TICK_NS;
 	timeout = (struct timespec){ left / SECOND_NS, left % SECOND_NS };
-	if (LIBC(ppoll)(&wait, is_full ? 0 : 1, &timeout, NULL) < 0 && errno == EINTR &&
-	    !signals_restart())
-		return EINTR;
-	return 0;
+	wait_mask_begin(signals, NULL);
+	if (LIBC(ppoll)(&wait, is_full ? 0 : 1, &timeout, &signals->inside) >= 0 || errno != EINTR)
+		return 0;
+	wait_mask_end(signals);
+	return signals_restart() ? 0 : EINTR;
 }
 
 size_t vector_size(const struct iovec *vector, int count)
@@ -274,7 +279,7 @@ static void sigpipe_raise(int flags)
 
 /* Why nothing more went: 0 to look again, else the errno that the program is told. */
 static int keep_wait(struct connection *connection, int fd, int flags, uint32_t operation,
-		     int64_t until_ns, bool is_begun)
+		     int64_t until_ns, bool is_begun, struct wait_mask *signals)
 {
 	bool is_away = connection->attention & ATTENTION_CONNECT;
 	int error = errno;
@@ -288,6 +293,8 @@ static int keep_wait(struct connection *connection, int fd, int flags, uint32_t 
 		error = socket_error(fd);
 		error = error ? error : EPIPE;
 	}
+	if (error != EAGAIN || is_away)
+		wait_mask_end(signals);
 	if (error != EAGAIN && error_is_the_calls(error))
 		return error;
 	if (error != EAGAIN)
@@ -300,7 +307,7 @@ static int keep_wait(struct connection *connection, int fd, int flags, uint32_t 
 	/* It is full for as long as the connection is away. */
 	if (is_away)
 		return pending_wait(connection, until_ns);
-	return room_wait(fd, until_ns, is_full);
+	return room_wait(fd, until_ns, is_full, signals);
 }
 
 bool transfer_keeps(const struct connection *connection)
@@ -314,15 +321,19 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 	size_t size = vector_size(vector, count), done = 0;
 	int64_t until = INT64_MAX;
 	int saved_errno = errno, error = 0;
+	struct wait_mask signals;
 	bool looked = false;
 	uint32_t operation;
 	ssize_t sent;
 
+	signals.is_begun = false;
 	do {
-		if (connection->attention & ATTENTION_CONNECT &&
-		    !transfer_attend(connection, fd, flags, true)) {
-			error = errno;
-			break;
+		if (connection->attention & ATTENTION_CONNECT) {
+			wait_mask_end(&signals);
+			if (!transfer_attend(connection, fd, flags, true)) {
+				error = errno;
+				break;
+			}
 		}
 		operation = connection->operation;
 		/* As by the kernel, it is the next call that is told: the socket is not asked why. */
@@ -343,8 +354,9 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 			until = blocking_until(fd, true);
 		looked = looked || error == EAGAIN;
 		errno = error;
-		error = keep_wait(connection, fd, flags, operation, until, done > 0);
+		error = keep_wait(connection, fd, flags, operation, until, done > 0, &signals);
 	} while (done < size && !error);
+	wait_mask_end(&signals);
 	if (done && connection->attention & ATTENTION_IDLE)
 		silence_break(connection);
 	if (done || !error) {
