@@ -5,6 +5,7 @@
 
 #include "connect.h"
 #include "drain.h"
+#include "keep.h"
 #include "loss.h"
 #include "pending.h"
 #include "shim/libc.h"
@@ -18,6 +19,7 @@ static void error_correct(struct connection *connection, int fd, int *error)
 		pending_connected(connection, fd);
 	if (!connection_is_pending(connection)) {
 		*error = *error ? *error : pending_foreign_error(connection, fd);
+		*error = *error ? *error : keep_error_take(connection);
 		/* Whoever asks first is told of a loss: a read that follows says 0. */
 		if (*error && connection->is_stream && error_is_loss(*error) &&
 		    loss_serve(connection, fd, *error, LOSS_BY_READ, connection->operation))

@@ -43,6 +43,7 @@ static bool ring_make(struct keep *keep, uint64_t size)
 	keep->size = size;
 	keep->start = keep->given = keep->end = keep->base = keep->floor = keep->unkept = 0;
 	keep->is_rewound = false;
+	keep->untold = 0;
 	keep->is_answered = true;
 	keep->is_headless = false;
 	expect_begin(&keep->expect);
@@ -400,6 +401,13 @@ void keep_deliver(struct connection *connection, size_t size)
 	/* Late, it takes an exchange for answered that is not: then that one is not sent again. */
 	keep->any_answer = true;
 	keep->is_answered = 1;
+}
+
+int keep_error_take(const struct connection *connection)
+{
+	struct keep *keep = connection_kept(connection);
+
+	return keep && keep->untold ? atomic_exchange(&keep->untold, 0) : 0;
 }
 
 bool keep_is_unanswered(const struct connection *connection)

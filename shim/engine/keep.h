@@ -41,6 +41,8 @@ struct keep {
 	_Atomic uint64_t received_before; /* the same when the present TCP connection began */
 	_Atomic uint32_t exchanges;       /* how often this exchange was sent again */
 	_Atomic int32_t error; /* that the program is told if it cannot be rebuilt; 0: an end */
+	_Atomic int32_t
+		untold; /* an errno that the kernel told a call which had sent a part already */
 	/* ---- what was sent: under the lock ---- */
 	uint8_t *_Atomic bytes; /* the ring; NULL: nothing is kept */
 	uint64_t size;
@@ -93,6 +95,9 @@ void keep_spoil(struct connection *connection, uint64_t bytes);
 
 /* size bytes were delivered to the program. */
 void keep_deliver(struct connection *connection, size_t size);
+
+/* The errno that the next call is to be told, once; 0: none. */
+int keep_error_take(const struct connection *connection);
 
 /* Whether what was sent is still without an answer. */
 bool keep_is_unanswered(const struct connection *connection);

@@ -168,6 +168,11 @@ static bool loss_settle(struct connection *connection, int fd, bool sends, uint3
 
 	if (loss_is_past(connection, operation))
 		return true;
+	if (!sends && !error && (error = keep_error_take(connection))) {
+		errno = error;
+		*result = -1;
+		return false;
+	}
 	/* After one that could not be made anew the socket is as new: the program knows of an end. */
 	if (error == ENOTCONN && connection->loss == LOSS_TOLD && !sends) {
 		*result = 0;
@@ -320,13 +325,17 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 {
 	size_t size = vector_size(vector, count), done = 0;
 	int64_t until = INT64_MAX;
-	int saved_errno = errno, error = 0;
+	int saved_errno = errno, error = keep_error_take(connection);
 	struct wait_mask signals;
 	bool looked = false;
 	uint32_t operation;
 	ssize_t sent;
 
 	signals.is_begun = false;
+	if (error) {
+		errno = error;
+		return -1;
+	}
 	do {
 		if (connection->attention & ATTENTION_CONNECT) {
 			wait_mask_end(&signals);
@@ -360,6 +369,9 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 	if (done && connection->attention & ATTENTION_IDLE)
 		silence_break(connection);
 	if (done || !error) {
+		/* The kernel would have told the next call, and has it no more. */
+		if (error && error_is_loss(error) && error != EPIPE)
+			connection_kept(connection)->untold = error;
 		errno = saved_errno;
 		return (ssize_t)done;
 	}
