@@ -264,6 +264,13 @@ static int room_wait(int fd, int64_t until_ns, bool is_full, struct wait_mask *s
 	return signals_restart() ? 0 : EINTR;
 }
 
+static void room_rest(void)
+{
+	const struct timespec tick = { 0, ROOM_TICK_NS };
+
+	SYS(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &tick, NULL);
+}
+
 size_t vector_size(const struct iovec *vector, int count)
 {
 	size_t size = 0;
@@ -307,8 +314,12 @@ static int keep_wait(struct connection *connection, int fd, int flags, uint32_t 
 				       loss_serve(connection, fd, error, LOSS_BY_SEND, operation)
 			       ? 0
 			       : error;
-	if (!may_wait(fd, flags))
+	if (!may_wait(fd, flags)) {
+		/* Told by poll() that there is room a loop is back at once, until the peer makes some. */
+		if (is_full)
+			room_rest();
 		return EAGAIN;
+	}
 	/* It is full for as long as the connection is away. */
 	if (is_away)
 		return pending_wait(connection, until_ns);

@@ -208,33 +208,53 @@ static void records_after_fast_open(void)
 
 /* ---- a full buffer ------------------------------------------------------------------------------- */
 
-/* A call that waits is ended by a signal, whenever that comes; the second one is for those that are not. */
-static void full_and_interrupted(void)
+static const char lines[1000] = { [0 ... 999] = '\n' };
+
+/* The peer reads nothing, and the kernel would take more than the buffer. */
+static int full_socket(void)
 {
 	struct script *script = server_script("g");
-	int small = 4096, fd, missed = 0;
-	char line[1000];
+	int small = 4096, fd;
 
 	setsockopt(script->server.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
 	fd = script_connect(script);
-	memset(line, '\n', sizeof(line));
 	nonblocking_set(fd, true);
 	for (int idle = 0; idle < 50; idle++, sleep_ms(10))
-		while (send(fd, line, sizeof(line), MSG_NOSIGNAL) > 0)
+		while (send(fd, lines, sizeof(lines), MSG_NOSIGNAL) > 0)
 			idle = 0;
+	return fd;
+}
+
+/* A call that waits is ended by a signal, whenever that comes; the second one is for those that are not. */
+static void full_and_interrupted(void)
+{
+	int fd = full_socket(), missed = 0;
+
 	nonblocking_set(fd, false);
 	handle(SIGALRM, handler_count, 0);
 	for (int i = 0; i < 500; i++) {
 		int before = handled;
 
 		timer_set_us(8000 + i * 37 % 2500, 500000);
-		EXPECT_IS(send(fd, line, sizeof(line), MSG_NOSIGNAL), -1);
+		EXPECT_IS(send(fd, lines, sizeof(lines), MSG_NOSIGNAL), -1);
 		EXPECT_ERRNO(EINTR);
 		timer_set_us(0, 0);
 		missed += handled - before - 1;
 	}
 	/* One may come before the call, on a busy machine. */
 	EXPECT(missed <= 1);
+}
+
+/* Told that there is room, and none of it for a whole line: at leisure. */
+static void full_and_polled(void)
+{
+	int fd = full_socket(), turns = 0;
+	struct pollfd wait = { .fd = fd, .events = POLLOUT };
+
+	for (int64_t end = now_ms() + 500; now_ms() < end; turns++)
+		if (poll(&wait, 1, 20) > 0)
+			EXPECT_IS(send(fd, lines, sizeof(lines), MSG_NOSIGNAL), -1);
+	EXPECT(turns < 1000);
 }
 
 /* ---- what the hooks did not see ---------------------------------------------------------------- */
@@ -309,6 +329,7 @@ static const struct check_case cases[] = {
 	CASE_UNDER("an answer of one byte that stdio read", one_byte_unseen, UNANSWERED),
 	CASE_TOLD("full, and interrupted", full_and_interrupted,
 		  ONE_WAY(",\"max_buffer\":\"1KiB\"")),
+	CASE_TOLD("full, and polled", full_and_polled, ONE_WAY(",\"max_buffer\":\"1KiB\"")),
 	CASE_TOLD("a request that stdio sent", request_sent_unseen, UNANSWERED),
 	CASE_TOLD("lines, some sent unseen", lines_sent_unseen, ONE_WAY()),
 	CASE_TOLD("a greeting before the first request", greeted_before_the_first, UNANSWERED),
