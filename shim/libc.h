@@ -88,6 +88,8 @@
 	H(int, execvp, (const char *name, char *const *arguments))                         \
 	H(int, execvpe, (const char *name, char *const *arguments, char *const *names))    \
 	H(int, fexecve, (int fd, char *const *arguments, char *const *names))              \
+	H(int, execveat, (int directory, const char *path, char *const *arguments,         \
+	  char *const *names, int flags))                                                  \
 	H(int, execl, (const char *path, const char *first, ...))                          \
 	H(int, execle, (const char *path, const char *first, ...))                         \
 	H(int, execlp, (const char *name, const char *first, ...))                         \

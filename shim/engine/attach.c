@@ -362,14 +362,9 @@ static void drain_own(bool ends)
 		drain_all(ends);
 }
 
-void engine_exec(const char *path)
+void engine_drain(void)
 {
-	int saved_errno = errno;
-
-	/* Mostly nothing is kept; and many a program tries one place after the other. */
-	if (pending_any() && (!path || SYS(SYS_faccessat, AT_FDCWD, path, X_OK) == 0))
-		drain_own(false);
-	errno = saved_errno;
+	drain_own(false);
 }
 
 void engine_leave(void)

@@ -55,12 +55,8 @@ int32_t engine_owner(void);
 /* Whether this is memory of the process pid, or of its vfork child. No system call. */
 bool engine_is_owner(int32_t pid);
 
-/*
- * The image at path, NULL: that libc will find, is about to take this one's place: what is kept of
- * one-way output is handed over, as long as `drain` says. Nothing ends by that, since exec can
- * fail. errno is kept.
- */
-void engine_exec(const char *path);
+/* Hands over what is kept of one-way output, as long as `drain` says. Nothing ends by that. */
+void engine_drain(void);
 /* Leaves in order: the process ends now. Does nothing in a child that never attached. */
 void engine_leave(void);
 

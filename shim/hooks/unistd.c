@@ -8,6 +8,7 @@
 
 #include "fortify.h"
 #include "shim/engine/engine.h"
+#include "shim/engine/exec.h"
 #include "shim/engine/names.h"
 #include "shim/engine/transfer.h"
 #include "shim/libc.h"
@@ -169,32 +170,40 @@ HOOK pid_t fork(void)
 
 HOOK int execve(const char *path, char *const *arguments, char *const *names)
 {
-	engine_exec(path);
+	exec_begins(AT_FDCWD, path);
 	return LIBC(execve)(path, arguments, names);
 }
 
 HOOK int execv(const char *path, char *const *arguments)
 {
-	engine_exec(path);
+	exec_begins(AT_FDCWD, path);
 	return LIBC(execv)(path, arguments);
 }
 
 HOOK int execvp(const char *name, char *const *arguments)
 {
-	engine_exec(NULL);
+	exec_begins_named(name);
 	return LIBC(execvp)(name, arguments);
 }
 
 HOOK int execvpe(const char *name, char *const *arguments, char *const *names)
 {
-	engine_exec(NULL);
+	exec_begins_named(name);
 	return LIBC(execvpe)(name, arguments, names);
 }
 
 HOOK int fexecve(int fd, char *const *arguments, char *const *names)
 {
-	engine_exec(NULL);
+	exec_begins_of(fd);
 	return LIBC(fexecve)(fd, arguments, names);
+}
+
+HOOK int execveat(int directory, const char *path, char *const *arguments, char *const *names,
+		  int flags)
+{
+	if (!exec_begins(directory, path) && flags & AT_EMPTY_PATH)
+		exec_begins_of(directory);
+	return LIBC(execveat)(directory, path, arguments, names, flags);
 }
 
 /* A row of arguments ends with NULL, which counts. */
@@ -232,7 +241,7 @@ HOOK int execl(const char *path, const char *first, ...)
 
 	ROW_GATHER(arguments, row, first);
 	va_end(row);
-	engine_exec(path);
+	exec_begins(AT_FDCWD, path);
 	return LIBC(execv)(path, arguments);
 }
 
@@ -245,7 +254,7 @@ HOOK int execle(const char *path, const char *first, ...)
 	ROW_GATHER(arguments, row, first);
 	names = va_arg(row, char *const *);
 	va_end(row);
-	engine_exec(path);
+	exec_begins(AT_FDCWD, path);
 	return LIBC(execve)(path, arguments, names);
 }
 
@@ -256,7 +265,7 @@ HOOK int execlp(const char *name, const char *first, ...)
 
 	ROW_GATHER(arguments, row, first);
 	va_end(row);
-	engine_exec(NULL);
+	exec_begins_named(name);
 	return LIBC(execvp)(name, arguments);
 }
 

@@ -33,6 +33,16 @@ static void by_fexecve(void)
 	fexecve(open("/bin/sh", O_RDONLY | O_CLOEXEC), in_names, names_alone);
 }
 
+static void by_execveat(void)
+{
+	execveat(open("/bin", O_PATH | O_CLOEXEC), "sh", in_names, names_alone, 0);
+}
+
+static void by_execveat_of_fd(void)
+{
+	execveat(open("/bin/sh", O_PATH | O_CLOEXEC), "", in_names, names_alone, AT_EMPTY_PATH);
+}
+
 static void by_execl(void)
 {
 	execl("/bin/sh", "sh", "-c", "exit $1", "sh", "7", NULL);
@@ -78,6 +88,8 @@ REPLACED(execve)
 REPLACED(execvp)
 REPLACED(execvpe)
 REPLACED(fexecve)
+REPLACED(execveat)
+REPLACED(execveat_of_fd)
 REPLACED(execl)
 REPLACED(execle)
 REPLACED(execlp)
@@ -90,6 +102,8 @@ static const struct check_case cases[] = {
 	CASE_UNDER("an outage, execvp()", replaced_execvp, ONE_WAY),
 	CASE_UNDER("an outage, execvpe()", replaced_execvpe, ONE_WAY),
 	CASE_UNDER("an outage, fexecve()", replaced_fexecve, ONE_WAY),
+	CASE_UNDER("an outage, execveat()", replaced_execveat, ONE_WAY),
+	CASE_UNDER("an outage, execveat() of an fd", replaced_execveat_of_fd, ONE_WAY),
 	CASE_UNDER("an outage, execl()", replaced_execl, ONE_WAY),
 	CASE_UNDER("an outage, execle()", replaced_execle, ONE_WAY),
 	CASE_UNDER("an outage, execlp()", replaced_execlp, ONE_WAY),
