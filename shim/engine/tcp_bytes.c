@@ -41,12 +41,17 @@ bool tcp_bytes_written(int fd, uint64_t *bytes)
 	return known;
 }
 
+/* Segments are counted without the end of the stream, bytes without what was not accepted. */
+static bool has_received(const struct tcp_info *info)
+{
+	return info->tcpi_data_segs_in && info->tcpi_bytes_received;
+}
+
 bool tcp_has_received(int fd)
 {
 	struct tcp_info info = { .tcpi_data_segs_in = 0 };
 
-	/* The end of the stream is no data. */
-	return info_get(fd, &info) && info.tcpi_data_segs_in;
+	return info_get(fd, &info) && has_received(&info);
 }
 
 bool tcp_bytes_received(int fd, uint64_t *bytes)
@@ -62,9 +67,8 @@ bool tcp_has_moved(int fd)
 {
 	struct tcp_info info = { .tcpi_bytes_acked = 0 };
 
-	/* Of what came only segments are counted without a FIN. */
 	return info_get(fd, &info) &&
-	       (info.tcpi_bytes_sent || info.tcpi_bytes_acked > 1 || info.tcpi_data_segs_in);
+	       (info.tcpi_bytes_sent || info.tcpi_bytes_acked > 1 || has_received(&info));
 }
 
 bool tcp_is_lost(int fd)
