@@ -305,11 +305,9 @@ ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vec
 		  size_t skip, int flags)
 {
 	struct keep *keep = connection_kept(connection);
-	uint64_t signals;
 	ssize_t sent;
-	int error;
 
-	keep_lock(keep, &signals);
+	keep_seize(keep);
 	if (!keep->bytes) {
 		errno = EBADF; /* closed by another thread */
 		sent = -1;
@@ -321,9 +319,7 @@ ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vec
 	} else {
 		sent = send_unanswered(keep, fd, vector, count, skip, flags);
 	}
-	error = errno;
-	keep_unlock(keep, &signals);
-	errno = error;
+	keep_release(keep);
 	return sent;
 }
 

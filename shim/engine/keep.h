@@ -14,8 +14,9 @@
  *   one_way      start: from here all is kept; what the peer has acknowledged, and is
  *                not within `overlap`, is let go when room is needed
  *
- * Each call here holds the entry's own lock, with signals blocked and over system
- * calls that do not wait: async-signal-safe, and nothing can jump out of the middle.
+ * Each call here holds the entry's own lock, with signals blocked (for keep_send() by its
+ * caller) and over system calls that do not wait: async-signal-safe, and nothing can jump out of
+ * the middle.
  */
 #ifndef HOLDFAST_ENGINE_KEEP_H
 #define HOLDFAST_ENGINE_KEEP_H

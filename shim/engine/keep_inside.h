@@ -16,20 +16,31 @@ static inline bool is_one_way(const struct connection *connection)
 	return transfer_of(connection)->replay == REPLAY_ONE_WAY;
 }
 
-static inline void keep_lock(struct keep *keep, uint64_t *signals)
+/* By somebody who has blocked signals. */
+static inline void keep_seize(struct keep *keep)
 {
 	uint32_t free = 0;
 
-	sys_signals_block(signals);
 	while (!atomic_compare_exchange_weak(&keep->lock, &free, 1)) {
 		free = 0;
 		SYS(SYS_sched_yield);
 	}
 }
 
-static inline void keep_unlock(struct keep *keep, const uint64_t *signals)
+static inline void keep_release(struct keep *keep)
 {
 	atomic_store_explicit(&keep->lock, 0, memory_order_release);
+}
+
+static inline void keep_lock(struct keep *keep, uint64_t *signals)
+{
+	sys_signals_block(signals);
+	keep_seize(keep);
+}
+
+static inline void keep_unlock(struct keep *keep, const uint64_t *signals)
+{
+	keep_release(keep);
 	sys_signals_restore(signals);
 }
 

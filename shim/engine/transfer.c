@@ -242,33 +242,43 @@ bool transfer_back(struct connection *connection, int fd, int flags)
 
 /* ---- sends that are kept -------------------------------------------------------------------- */
 
+static void room_rest(void)
+{
+	const struct timespec tick = { 0, ROOM_TICK_NS };
+
+	SYS(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &tick, NULL);
+}
+
 /*
  * Until the kernel takes more, or for a moment where it is the ring that is full. Signals come in
- * here only from then on: between two looks none is missed that is to end the call.
+ * here only: none is missed that is to end the call.
  */
 static int room_wait(int fd, int64_t until_ns, bool is_full, struct wait_mask *signals)
 {
+	const struct timespec tick = { 0, ROOM_TICK_NS };
 	struct pollfd wait = { .fd = fd, .events = POLLOUT };
 	int64_t now = clock_ns(), left = until_ns == INT64_MAX ? SECOND_NS : until_ns - now;
 	struct timespec timeout;
+	int result, error;
 
 	if (left <= 0)
 		return EAGAIN;
 	if (is_full && left > ROOM_TICK_NS)
 		left = ROOM_TICK_NS;
 	timeout = (struct timespec){ left / SECOND_NS, left % SECOND_NS };
-	wait_mask_begin(signals, NULL);
-	if (LIBC(ppoll)(&wait, is_full ? 0 : 1, &timeout, &signals->inside) >= 0 || errno != EINTR)
+	result = LIBC(ppoll)(&wait, is_full ? 0 : 1, &timeout, &signals->inside);
+	/* An error queue that is not read: no event, and no signal is let in. */
+	if (result > 0 && !(wait.revents & POLLOUT))
+		result = LIBC(ppoll)(NULL, 0, &tick, &signals->inside);
+	if (result >= 0)
 		return 0;
+	error = errno;
 	wait_mask_end(signals);
-	return signals_restart() ? 0 : EINTR;
-}
-
-static void room_rest(void)
-{
-	const struct timespec tick = { 0, ROOM_TICK_NS };
-
-	SYS(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &tick, NULL);
+	if (error == EINTR)
+		return signals_restart() ? 0 : EINTR;
+	/* A sandbox may not know ppoll(). */
+	room_rest();
+	return 0;
 }
 
 size_t vector_size(const struct iovec *vector, int count)
@@ -362,6 +372,7 @@ ssize_t transfer_keep(struct connection *connection, int fd, const struct iovec 
 				continue;
 			break;
 		}
+		wait_mask_begin(&signals, NULL);
 		sent = keep_send(connection, fd, vector, count, done, flags);
 		if (sent >= 0) {
 			done += (size_t)sent;

@@ -62,6 +62,13 @@ static void exec_that_fails(void)
 
 	EXPECT_IS(execv("/nonexistent", arguments), -1);
 	EXPECT_ERRNO(ENOENT);
+	EXPECT_IS(execvp("nonexistent", arguments), -1);
+	EXPECT_ERRNO(ENOENT);
+	EXPECT_IS(execlp("/nonexistent", "nothing", NULL), -1);
+	EXPECT_ERRNO(ENOENT);
+	EXPECT_IS(fexecve(-1, arguments, arguments), -1);
+	EXPECT_IS(execveat(AT_FDCWD, "nonexistent", arguments, arguments, 0), -1);
+	EXPECT_ERRNO(ENOENT);
 	EXPECT_WITHIN(now_ms() - began, 0, 1000);
 	EXPECT_IS(execv("/dev/null", arguments), -1);
 	server_return(script);
@@ -245,6 +252,56 @@ static void full_and_interrupted(void)
 	EXPECT(missed <= 1);
 }
 
+/* The same while the first of it is still being copied. */
+static void long_and_interrupted(void)
+{
+	struct script *script = server_script("g");
+	size_t size = 32 << 20;
+	char *bytes = calloc(1, size);
+	int missed = 0;
+
+	REQUIRE(bytes != NULL);
+	handle(SIGALRM, handler_count, 0);
+	for (int i = 0; i < 20; i++) {
+		int fd = script_connect(script), before = handled;
+		ssize_t sent;
+
+		timer_set_us(200 + i * 100, 500000);
+		sent = send(fd, bytes, size, MSG_NOSIGNAL);
+		timer_set_us(0, 0);
+		EXPECT(sent > 0 && sent < (ssize_t)size);
+		missed += handled - before - 1;
+		close(fd);
+	}
+	/* Some may come before the call, on a busy machine. */
+	EXPECT(missed <= 3);
+}
+
+/* An error queue that is not read makes poll() say something for ever. */
+static void full_beside_an_error_queue(void)
+{
+	struct script *script = server_script("g");
+	int fd = script_connect(script), on = 1, before;
+	struct pollfd wait = { .fd = fd };
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)) < 0)
+		check_skip("the kernel has no MSG_ZEROCOPY");
+	EXPECT_IS(send(fd, "x", 1, MSG_ZEROCOPY), 1);
+	EXPECT_IS(poll(&wait, 1, 5000), 1);
+	EXPECT_IS(wait.revents, POLLERR);
+	nonblocking_set(fd, true);
+	for (int idle = 0; idle < 50; idle++, sleep_ms(10))
+		while (send(fd, lines, sizeof(lines), MSG_NOSIGNAL) > 0)
+			idle = 0;
+	nonblocking_set(fd, false);
+	handle(SIGALRM, handler_count, 0);
+	before = handled;
+	timer_set(300, 0);
+	EXPECT_IS(send(fd, lines, sizeof(lines), MSG_NOSIGNAL), -1);
+	EXPECT_ERRNO(EINTR);
+	EXPECT_IS(handled - before, 1);
+}
+
 /* Told that there is room, and none of it for a whole line: at leisure. */
 static void full_and_polled(void)
 {
@@ -329,6 +386,8 @@ static const struct check_case cases[] = {
 	CASE_UNDER("an answer of one byte that stdio read", one_byte_unseen, UNANSWERED),
 	CASE_TOLD("full, and interrupted", full_and_interrupted,
 		  ONE_WAY(",\"max_buffer\":\"1KiB\"")),
+	CASE_TOLD("long, and interrupted", long_and_interrupted, UNANSWERED),
+	CASE_TOLD("full, beside an error queue", full_beside_an_error_queue, UNANSWERED),
 	CASE_TOLD("full, and polled", full_and_polled, ONE_WAY(",\"max_buffer\":\"1KiB\"")),
 	CASE_TOLD("a request that stdio sent", request_sent_unseen, UNANSWERED),
 	CASE_TOLD("lines, some sent unseen", lines_sent_unseen, ONE_WAY()),
