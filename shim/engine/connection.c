@@ -301,7 +301,7 @@ static void connection_share(struct connection *connection, struct connection *b
 	struct connection *present;
 	int other = -1;
 
-	while ((other = fd_duplicate_next(fd, cookie, other)) >= 0) {
+	while ((other = fd_duplicate_next(fd, cookie, before, other)) >= 0) {
 		present = connection_of(other);
 		if (present && present != before)
 			continue;
@@ -388,6 +388,9 @@ void fd_closing(int fd)
 
 	if (connection && connection->attention & ATTENTION_KEPT)
 		drain_output(connection, fd);
+	/* Before it stands for nothing: from here on nobody asks it, see may_be_of(). */
+	if (fd_kind(fd) & FD_SHARED && !engine_memory_is_borrowed())
+		fd_kind_remove(fd, FD_SHARED);
 	if (connection)
 		fd_forget(fd);
 	registrations_forget(fd);

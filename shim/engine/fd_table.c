@@ -79,12 +79,23 @@ unsigned int fd_kind_remove(int fd, unsigned int bits)
 	return atomic_fetch_and_explicit(kind_at(fd), (uint8_t)~bits, memory_order_relaxed);
 }
 
-int fd_duplicate_next(int fd, uint64_t cookie, int other)
+/*
+ * Whether it may be asked what socket it is: what stands for a connection of its own is another's,
+ * and one that is being closed is not shared any more by the time that it stands for none.
+ */
+static bool may_be_of(int fd, const struct connection *connection)
+{
+	const struct connection *present = connection_of(fd);
+
+	return (!present || present == connection) && fd_kind(fd) & FD_SHARED;
+}
+
+int fd_duplicate_next(int fd, uint64_t cookie, const struct connection *connection, int other)
 {
 	for (other++; other < FD_CHUNKS * FDS_PER_CHUNK; other++) {
 		if (!fd_chunk(other))
 			other += FDS_PER_CHUNK - 1;
-		else if (other != fd && fd_kind(other) & FD_SHARED &&
+		else if (other != fd && may_be_of(other, connection) &&
 			 socket_cookie(other) == cookie)
 			return other;
 	}
@@ -97,7 +108,8 @@ bool fd_is_shared(int fd)
 
 	if (connection && connection->fds > 1)
 		return true;
-	return fd_kind(fd) & FD_SHARED && fd_duplicate_next(fd, socket_cookie(fd), -1) >= 0;
+	return fd_kind(fd) & FD_SHARED &&
+	       fd_duplicate_next(fd, socket_cookie(fd), connection, -1) >= 0;
 }
 
 void fd_unwatched(int fd)

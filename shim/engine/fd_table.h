@@ -23,8 +23,12 @@ void fd_kind_set(int fd, unsigned int kind);
 void fd_kind_add(int fd, unsigned int bits);
 unsigned int fd_kind_remove(int fd, unsigned int bits);
 
-/* The next higher number that stands for the socket of fd, which has this cookie; -1: none. */
-int fd_duplicate_next(int fd, uint64_t cookie, int other);
+/*
+ * The next higher number that stands for the socket of fd, which has this cookie; -1: none. Asked
+ * are those that stand for no connection or for this one: another's may just be closed by another
+ * thread, and asking would keep it alive, with its registrations, until after that.
+ */
+int fd_duplicate_next(int fd, uint64_t cookie, const struct connection *connection, int other);
 
 /*
  * It is being connected again: what it is registered for matters from now on. False if that
