@@ -51,6 +51,7 @@ struct pending {
 	int32_t error;         /* of the last attempt */
 	_Atomic uint32_t turn; /* the lock's word when what its sets see changed last */
 	uint8_t phase;
+	_Atomic bool was_lost;  /* pending_was_lost() */
 	bool moved;             /* the attempt under way is at another address of the name */
 	bool is_lure;           /* lure_set() */
 	bool is_counted;        /* the next attempt is the operation's first */
@@ -78,6 +79,15 @@ void pending_commit(struct call *call);
  * was told, which the socket then says no more; 0: none. Takes the lock.
  */
 enum outlook pending_look(struct connection *connection, int fd, int error);
+
+/*
+ * It had connected, and was lost before anybody noticed: what a wait said of it stands. The socket
+ * is not asked, which another thread may be closing by now, and would be kept alive by that.
+ */
+static inline bool pending_was_lost(const struct connection *connection)
+{
+	return connection->pending->was_lost;
+}
 
 /*
  * Whether fd is still the socket whose connect is held or failed. A number that was

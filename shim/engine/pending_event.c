@@ -120,7 +120,7 @@ static bool event_correct(int set, struct epoll_event *event, uint32_t turn)
 		return true;
 	}
 	/* And lost meanwhile, of which the set speaks. */
-	if (pending_outlook(connection) == OUTLOOK_CONNECTED && !tcp_is_connected(fd))
+	if (pending_outlook(connection) == OUTLOOK_CONNECTED && pending_was_lost(connection))
 		return true;
 	/* It was put back to wake somebody, or is connected to another address by now. If it is
 	 * held no more the set looks again: an event that was taken is not reported twice. */

@@ -79,12 +79,14 @@ int outcome_find(struct pending *pending)
 {
 	int fd = pending->call.fd, error;
 
+	pending->was_lost = false;
 	if (pending->call.peer->sa_family == AF_UNIX)
 		return EINPROGRESS;
 	if (tcp_is_connected(fd))
 		return 0;
 	/* The program may have used it past our hooks. The errno of its loss is left to be found. */
-	if (!operation_is_rebuild(connection_behind(pending)) && tcp_is_lost(fd))
+	pending->was_lost = !operation_is_rebuild(connection_behind(pending)) && tcp_is_lost(fd);
+	if (pending->was_lost)
 		return 0;
 	/* An ICMP error can be told while the kernel goes on trying. */
 	error = socket_error(fd);

@@ -89,6 +89,7 @@ static void pending_fill(struct pending *pending, struct sockaddr *peer, size_t 
 	pending->bound_ns = 0;
 	pending->puzzled_ns = 0;
 	pending->error = 0;
+	pending->was_lost = false;
 	pending->moved = false;
 	pending->is_lure = false;
 	pending->is_counted = false;

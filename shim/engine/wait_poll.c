@@ -10,7 +10,6 @@
 #include "pending.h"
 #include "shim/libc.h"
 #include "shim/sys.h"
-#include "tcp.h"
 #include "wait.h"
 
 /* ---- without what is held ------------------------------------------------------------- */
@@ -99,7 +98,7 @@ static short events_correct(struct connection *connection, const struct pollfd *
 		return events_failed(connection, fd->events);
 	case OUTLOOK_CONNECTED:
 		/* And lost meanwhile; or at another address, just now. */
-		if (!tcp_is_connected(fd->fd))
+		if (pending_was_lost(connection))
 			return fd->revents;
 		return (short)(fd->events & fd->revents & (POLLOUT | POLLWRNORM));
 	case OUTLOOK_HELD:

@@ -126,13 +126,21 @@ static void held_remove(const struct selection *selection, struct connection *co
 /* A set says of a failed connect what it says of one that succeeded: the socket is asked. */
 static void fd_correct(const struct selection *selection, struct connection *connection, int fd)
 {
+	enum outlook outlook;
+
 	if (!connection) {
 		if (!set_is_ready(fd))
 			fd_remove(selection, fd);
-	} else if (connection->attention & ATTENTION_PENDING &&
-		   !(connection->attention & ATTENTION_HELD) && tcp_has_connected(fd))
+		return;
+	}
+	if (connection->attention & ATTENTION_PENDING &&
+	    !(connection->attention & ATTENTION_HELD) && tcp_is_connected(fd)) {
 		pending_connected(connection, fd);
-	else if (pending_look(connection, fd, 0) != OUTLOOK_FAILED)
+		return;
+	}
+	outlook = pending_look(connection, fd, 0);
+	if (outlook != OUTLOOK_FAILED &&
+	    !(outlook == OUTLOOK_CONNECTED && pending_was_lost(connection)))
 		fd_remove(selection, fd);
 }
 
