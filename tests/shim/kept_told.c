@@ -217,6 +217,15 @@ static void records_after_fast_open(void)
 
 static const char lines[1000] = { [0 ... 999] = '\n' };
 
+/* Until the peer takes no more. */
+static void fill(int fd)
+{
+	nonblocking_set(fd, true);
+	for (int idle = 0; idle < 50; idle++, sleep_ms(10))
+		while (send(fd, lines, sizeof(lines), MSG_NOSIGNAL) > 0)
+			idle = 0;
+}
+
 /* The peer reads nothing, and the kernel would take more than the buffer. */
 static int full_socket(void)
 {
@@ -225,10 +234,7 @@ static int full_socket(void)
 
 	setsockopt(script->server.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
 	fd = script_connect(script);
-	nonblocking_set(fd, true);
-	for (int idle = 0; idle < 50; idle++, sleep_ms(10))
-		while (send(fd, lines, sizeof(lines), MSG_NOSIGNAL) > 0)
-			idle = 0;
+	fill(fd);
 	return fd;
 }
 
@@ -289,10 +295,7 @@ static void full_beside_an_error_queue(void)
 	EXPECT_IS(send(fd, "x", 1, MSG_ZEROCOPY), 1);
 	EXPECT_IS(poll(&wait, 1, 5000), 1);
 	EXPECT_IS(wait.revents, POLLERR);
-	nonblocking_set(fd, true);
-	for (int idle = 0; idle < 50; idle++, sleep_ms(10))
-		while (send(fd, lines, sizeof(lines), MSG_NOSIGNAL) > 0)
-			idle = 0;
+	fill(fd);
 	nonblocking_set(fd, false);
 	handle(SIGALRM, handler_count, 0);
 	before = handled;
