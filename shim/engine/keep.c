@@ -323,32 +323,29 @@ ssize_t keep_send(struct connection *connection, int fd, const struct iovec *vec
 	return sent;
 }
 
-int keep_flush(struct connection *connection, int fd)
+static int hand_over(struct connection *connection, int fd, bool resumes)
 {
 	struct keep *keep = connection_kept(connection);
 	int saved_errno = errno, error;
 	uint64_t signals;
 
 	keep_lock(keep, &signals);
-	error = keep->is_rewound ? EAGAIN : flush(keep, fd);
-	keep_unlock(keep, &signals);
-	errno = saved_errno;
-	return error;
-}
-
-int keep_resume(struct connection *connection, int fd)
-{
-	struct keep *keep = connection_kept(connection);
-	int saved_errno = errno, error;
-	uint64_t signals;
-
-	keep_lock(keep, &signals);
-	error = flush(keep, fd);
+	error = keep->is_rewound && !resumes ? EAGAIN : flush(keep, fd);
 	if (!error)
 		keep->is_rewound = false;
 	keep_unlock(keep, &signals);
 	errno = saved_errno;
 	return error;
+}
+
+int keep_flush(struct connection *connection, int fd)
+{
+	return hand_over(connection, fd, false);
+}
+
+int keep_resume(struct connection *connection, int fd)
+{
+	return hand_over(connection, fd, true);
 }
 
 void keep_abandon(const struct connection *connection)
